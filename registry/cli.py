@@ -1,0 +1,20 @@
+"""The command ``registry``: what people type after training."""
+
+import click
+
+from registry.cli_alias import history, promote, rollback
+from registry.cli_push import check, push
+from registry.cli_read import list_versions, pull, show
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def registry() -> None:
+    """Keep every adapter version, proven and immutable.
+
+    A reference is NAME (what prod names), NAME:3, NAME@canary or NAME@sha256:<hex>. ADAPTORY_REGISTRY names the
+    registry's folder; by default it is under ADAPTORY_HOME, the platform's data folder.
+    """
+
+
+for command in (push, check, list_versions, show, pull, promote, rollback, history):
+    registry.add_command(command)

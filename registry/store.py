@@ -1,0 +1,58 @@
+"""Registry: the embedded registry, one folder with a SQLite file and content-addressed blobs."""
+
+from pathlib import Path
+
+from registry.aliases import Aliases
+from registry.artifacts import Artifacts
+from registry.blobs import Blobs
+from registry.database import Database
+from registry.errors import InvalidInput
+from registry.events import Events
+from registry.known_bases import KnownBases
+from registry.profiles import Profiles
+from registry.reports import Reports
+from registry.settings import Settings
+from registry.versions import Versions
+
+
+class Registry:
+    """The door to everything that is kept; each noun has its own room.
+
+    Attributes:
+        bases: bases that versions were admitted against.
+        versions: push, get, list, pull.
+        aliases: promote, rollback, list, history.
+        profiles: what serves.
+        reports: what evals found.
+        artifacts: exported forms.
+        events: the outbox.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        blobs = Blobs(folder / "blobs")
+        self._database = Database(folder / "registry.db")
+        self.bases = KnownBases(self._database)
+        self.versions = Versions(self._database, blobs, self.bases)
+        self.aliases = Aliases(self._database)
+        self.profiles = Profiles(self._database)
+        self.reports = Reports(self._database)
+        self.artifacts = Artifacts(self._database, blobs)
+        self.events = Events(self._database)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Registry":
+        """Open the registry that the settings name; an empty folder becomes one.
+
+        Raises:
+            InvalidInput: the location is no folder.
+        """
+        if "://" in settings.registry:
+            raise InvalidInput(
+                f"ADAPTORY_REGISTRY is {settings.registry}; a folder was expected.", "Unset it, or name a folder."
+            )
+        return cls(Path(settings.registry).expanduser().absolute())
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._database.close()

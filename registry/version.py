@@ -1,0 +1,48 @@
+"""AdapterVersion: one immutable version of a named adapter."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from registry.manifest import Manifest
+from registry.times import to_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterVersion:
+    """A version as the registry keeps it.
+
+    Attributes:
+        name: the adapter's name.
+        number: 1, 2, 3, ... without gaps.
+        digest: ``sha256:<hex>`` of the manifest.
+        manifest: content and provenance.
+        created: when it became visible, UTC.
+        actor: who pushed it.
+        note: what they said of it.
+    """
+
+    name: str
+    number: int
+    digest: str
+    manifest: Manifest
+    created: datetime
+    actor: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.number}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` prints; the manifest is left to ``registry show``."""
+        return {
+            "name": self.name,
+            "version": self.number,
+            "digest": self.digest,
+            "created": to_text(self.created),
+            "actor": self.actor,
+            "note": self.note,
+            "base": self.manifest.base_name,
+            "rank": self.manifest.lora.rank,
+            "size": self.manifest.size,
+        }
