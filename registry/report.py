@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One metric of one side, with a 95 % confidence interval, all between 0 and 1."""
+    """One metric of one side, with a 95 % confidence interval."""
 
     mean: float
     low: float
@@ -25,6 +25,7 @@ class EvalReport:
         items: how many items each side answered.
         adapter: metric -> score of the version.
         base: metric -> score of the base alone, on the same items.
+        gain: metric -> adapter minus base, compared item by item; between -1 and 1.
         failures: each gate condition that did not hold, in words; empty means passed.
         results: per item: id, prompt, expected, answers and metrics of both sides.
     """
@@ -36,6 +37,7 @@ class EvalReport:
     items: int
     adapter: dict[str, Score]
     base: dict[str, Score]
+    gain: dict[str, Score]
     failures: tuple[str, ...]
     results: tuple[dict[str, Any], ...]
 
@@ -48,7 +50,7 @@ class EvalReport:
     def from_json(cls, document: dict[str, Any]) -> "EvalReport":
         """Inverse of ``to_json``."""
         fields = {key: value for key, value in document.items() if key != "passed"}
-        for side in ("adapter", "base"):
+        for side in ("adapter", "base", "gain"):
             fields[side] = {metric: Score(**score) for metric, score in document[side].items()}
         for sequence in ("failures", "results"):
             fields[sequence] = tuple(document[sequence])
