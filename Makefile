@@ -1,0 +1,52 @@
+# Adaptory: `make help` lists what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+# cpu or gpu: which pinned list to install.
+DEVICE ?= cpu
+INSTALLED := .venv/installed
+LISTS := requirements/$(DEVICE).txt requirements/dev.txt requirements/demo.txt
+STARTED := $(shell date +%s)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check format test unit integration bench clean
+
+help:  ## List the targets.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## Make .venv and install everything, pinned.
+
+$(INSTALLED): $(LISTS) pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet pip==26.3 setuptools==78.1.1 wheel==0.48.0
+	$(BIN)/python -m pip install --progress-bar off --no-deps $(foreach list,$(LISTS),-r $(list))
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo $$(( $$(date +%s) - $(STARTED) )) > $@
+	@echo "Installed in $$(cat $@) s."
+
+demo: $(INSTALLED)  ## The whole path on real parts: train, push, serve, evaluate, promote, export.
+	$(BIN)/python examples/address/demo.py --started $(STARTED) --install-seconds $$(cat $(INSTALLED))
+
+check: $(INSTALLED)  ## ruff, mypy --strict and import-linter.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## Let ruff mend what it can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: unit integration  ## Every test: unit, then integration on the real engines.
+
+unit: $(INSTALLED)  ## Fast tests without engines.
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(INSTALLED)  ## Tests on real vLLM, llama.cpp and a real model.
+	$(BIN)/python -m pytest tests/integration
+
+bench: $(INSTALLED)  ## Measure what docs/performance.md says.
+	$(BIN)/python bench/startup.py
+
+clean:  ## Remove what was installed and built.
+	rm -rf .venv build runs dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
