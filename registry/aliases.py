@@ -125,10 +125,11 @@ def _moves(connection: Connection, name: str, alias: str | None) -> list[Move]:
     query = select(moves).where(moves.c.name == name).order_by(moves.c.sequence)
     if alias is not None:
         query = query.where(moves.c.alias == alias)
-    return [_entry(row) for row in connection.execute(query)]
+    return [move_of(row) for row in connection.execute(query)]
 
 
-def _entry(row: Any) -> Move:
+def move_of(row: Any) -> Move:
+    """The history entry that a row of the table ``moves`` holds."""
     fields = {key: value for key, value in row._mapping.items() if key != "hash"}
     return Move(**fields | {"moved": from_text(row.moved)})
 

@@ -5,6 +5,7 @@ import click
 from registry.cli_alias import history, promote, rollback
 from registry.cli_push import check, push
 from registry.cli_read import list_versions, pull, show
+from registry.cli_verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,5 +17,5 @@ def registry() -> None:
     """
 
 
-for command in (push, check, list_versions, show, pull, promote, rollback, history):
+for command in (push, check, list_versions, show, pull, promote, rollback, history, verify):
     registry.add_command(command)

@@ -12,6 +12,7 @@ from registry.known_bases import KnownBases
 from registry.profiles import Profiles
 from registry.reports import Reports
 from registry.settings import Settings
+from registry.verification import Verification
 from registry.versions import Versions
 
 
@@ -26,6 +27,7 @@ class Registry:
         reports: what evals found.
         artifacts: exported forms.
         events: the outbox.
+        verification: proof that all is as it was.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +41,7 @@ class Registry:
         self.reports = Reports(self._database)
         self.artifacts = Artifacts(self._database, blobs)
         self.events = Events(self._database)
+        self.verification = Verification(self._database, blobs)
 
     @classmethod
     def open(cls, settings: Settings) -> "Registry":
