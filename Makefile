@@ -6,6 +6,8 @@ BIN := .venv/bin
 DEVICE ?= cpu
 INSTALLED := .venv/installed
 LISTS := requirements/$(DEVICE).txt requirements/dev.txt requirements/demo.txt
+# The CPU's list is complete and must stay alone (see its head); on a GPU torch brings its CUDA packages itself.
+NO_DEPS_cpu := --no-deps
 STARTED := $(shell date +%s)
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,8 @@ install: $(INSTALLED)  ## Make .venv and install everything, pinned.
 $(INSTALLED): $(LISTS) pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet pip==26.3 setuptools==78.1.1 wheel==0.48.0
-	$(BIN)/python -m pip install --progress-bar off --no-deps $(foreach list,$(LISTS),-r $(list))
+	$(BIN)/python -m pip install --progress-bar off $(NO_DEPS_$(DEVICE)) -r requirements/$(DEVICE).txt
+	$(BIN)/python -m pip install --progress-bar off --no-deps -r requirements/dev.txt -r requirements/demo.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo $$(( $$(date +%s) - $(STARTED) )) > $@
 	@echo "Installed in $$(cat $@) s."
