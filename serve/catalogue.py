@@ -1,0 +1,224 @@
+"""The catalogue: what a model string means here, from a copy of the registry that follows its events."""
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from registry.alias import Alias
+from registry.base_model import BaseModel
+from registry.errors import AdaptoryError, InvalidReference, NotFound
+from registry.refs import DEFAULT_ALIAS, AdapterRef, shown
+from registry.store import Registry
+from registry.version import AdapterVersion
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+SHORTEST_SECONDS = 0.05
+"""Between two looks at the registry, however many requests name what is not here."""
+
+NAMED_IN_ERRORS = 8
+COMPARED_NAMES = 100
+MODEL_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What answers a request.
+
+    Attributes:
+        version: the adapter's version, or None for the base alone.
+        digest: the version's digest or the base's fingerprint.
+    """
+
+    version: AdapterVersion | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was read from the registry, up to the event ``seen``."""
+
+    versions: list[AdapterVersion]
+    aliases: list[Alias]
+    seen: int
+
+
+class Catalogue:
+    """Versions and aliases in memory; it grows with the registry and with nothing else.
+
+    An alias means ``serving[name, alias]``, which moves only through ``flip``: the registry's aliases are what should
+    be served, and the two differ while a new version is made ready, or when it cannot be served. ``on_moved`` hears of
+    each such difference.
+    """
+
+    def __init__(self, registry: Registry, base: BaseModel) -> None:
+        self.base = base
+        self.on_moved: Callable[[str, str, AdapterVersion], None] = lambda *_: None
+        self.serving: dict[tuple[str, str], AdapterVersion] = {}
+        self.stale = ""
+        self._registry = registry
+        self._versions: dict[str, dict[int, AdapterVersion]] = {}
+        self._aliases: dict[tuple[str, str], int] = {}
+        self._seen: int | None = None
+        self._wake = asyncio.Event()
+        self._looked = asyncio.Condition()
+        self._looks_begun = 0
+        self._looks_done = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Adapters with a version for this base."""
+        return sorted(name for name, versions in self._versions.items() if any(map(self._fits, versions.values())))
+
+    def versions(self) -> list[AdapterVersion]:
+        """Every version that can be named here, by name and number."""
+        return [
+            version
+            for _, versions in sorted(self._versions.items())
+            for _, version in sorted(versions.items())
+            if self._fits(version)
+        ]
+
+    def find(self, model: str) -> Target:
+        """What a model string means.
+
+        Raises:
+            NotFound: nothing that is served here has this name; the message says what has.
+        """
+        if model == self.base.name:
+            return Target(None, self.base.fingerprint)
+        version = self._version(model)
+        if version is None:
+            raise NotFound(f"The model {shown(model)} does not exist. {self._known(model)}")
+        if not self._fits(version):
+            raise NotFound(
+                f"{version} is an adapter of the base {version.manifest.base_name}; this server serves "
+                f"{self.base.name} ({self.base.fingerprint[:19]}…)."
+            )
+        return Target(version, version.digest)
+
+    async def resolve(self, model: str) -> Target:
+        """``find``, with one look at the registry where the name is not here yet, shared by all who wait for it.
+
+        Raises:
+            NotFound: as ``find``.
+        """
+        try:
+            return self.find(model)
+        except NotFound:
+            if len(model) > MODEL_LENGTH or not _well_formed(model):
+                raise
+        await self.look()
+        return self.find(model)
+
+    async def look(self) -> None:
+        """Wait until the copy is as new as this call; at most one look each SHORTEST_SECONDS is made."""
+        wanted = self._looks_begun + 1
+        self._wake.set()
+        async with self._looked:
+            await self._looked.wait_for(lambda: self._looks_done >= wanted)
+
+    async def follow(self) -> None:
+        """Keep the copy up to date until cancelled; the registry may go away and come back."""
+        while True:
+            self._wake.clear()
+            self._looks_begun += 1
+            begun = self._looks_begun
+            try:
+                self.merge(await asyncio.to_thread(self.read))
+                self.stale = ""
+            except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
+                if not self.stale:
+                    log.warning("The registry does not answer, serving what is known: %s", error)
+                self.stale = str(error) or type(error).__name__
+            async with self._looked:
+                self._looks_done = begun
+                self._looked.notify_all()
+            await asyncio.sleep(SHORTEST_SECONDS)
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS - SHORTEST_SECONDS)
+            except TimeoutError:
+                continue
+
+    def read(self) -> Changes:
+        """What changed in the registry since the last ``merge``; everything at first. Blocks."""
+        last = self._registry.events.last_id()
+        if self._seen is None:
+            return self._read([None], last)
+        names: set[str] = set()
+        seen = self._seen
+        while seen < last and (events := self._registry.events.after(seen)):
+            names |= {event.subject for event in events if event.kind in {"version", "alias"}}
+            seen = events[-1].id
+        return self._read(sorted(names), max(seen, last))
+
+    def merge(self, changes: Changes) -> None:
+        """Take over what ``read`` found; called where requests are answered, so that they see all of it or nothing."""
+        self._seen = changes.seen
+        for version in changes.versions:
+            self._versions.setdefault(version.name, {})[version.number] = version
+        for moved in changes.aliases:
+            self._aliases[moved.name, moved.alias] = moved.number
+        for (name, alias), number in self._aliases.items():
+            version = self._versions[name][number]
+            current = self.serving.get((name, alias))
+            if current is None:
+                self.flip(name, alias, version)  # nothing served under this name before
+            elif current.digest != version.digest:
+                self.on_moved(name, alias, version)
+
+    def flip(self, name: str, alias: str, version: AdapterVersion) -> None:
+        """From now on the alias answers with this version."""
+        self.serving[name, alias] = version
+
+    def wanted(self, name: str, alias: str) -> AdapterVersion | None:
+        """Where the registry's alias points."""
+        number = self._aliases.get((name, alias))
+        return self._versions[name][number] if number else None
+
+    def _read(self, names: Sequence[str | None], seen: int) -> Changes:
+        # Aliases first: the versions they point to are then certain to be among those read after them.
+        aliases = [alias for name in names for alias in self._registry.aliases.list(name)]
+        versions = [version for name in names for version in self._registry.versions.list(name)]
+        return Changes(versions, aliases, seen)
+
+    def _fits(self, version: AdapterVersion) -> bool:
+        return version.manifest.base_fingerprint == self.base.fingerprint
+
+    def _version(self, model: str) -> AdapterVersion | None:
+        try:
+            ref = AdapterRef.parse(model)
+        except InvalidReference:
+            return None
+        if ref.alias:
+            return self.serving.get((ref.name, ref.alias))
+        versions = self._versions.get(ref.name, {})
+        if ref.version:
+            return versions.get(ref.version)
+        matching = [version for version in versions.values() if version.digest.startswith(ref.digest or "-")]
+        return matching[0] if len({version.digest for version in matching}) == 1 else None
+
+    def _known(self, model: str) -> str:
+        """What can be named, nearest first, bounded in length and in work."""
+        name = model[:MODEL_LENGTH].partition("@")[0].partition(":")[0]
+        if versions := [version for version in self._versions.get(name, {}).values() if self._fits(version)]:
+            aliases = sorted(f"{name}@{alias}" for (owner, alias) in self.serving if owner == name)
+            newest = [str(version) for version in sorted(versions, key=lambda version: -version.number)]
+            missing = "" if f"{name}@{DEFAULT_ALIAS}" in aliases or model != name else "It has no alias prod yet. "
+            return f"{missing}There is {', '.join((aliases + newest)[:NAMED_IN_ERRORS])}."
+        names = self.names
+        near = difflib.get_close_matches(name[:80], names[:COMPARED_NAMES], NAMED_IN_ERRORS, 0.5)
+        listed = list(dict.fromkeys([*near, self.base.name, *names]))[:NAMED_IN_ERRORS]
+        more = len(names) + 1 - len(listed)
+        return f"There is {', '.join(listed)}{f' and {more} more' if more > 0 else ''}."
+
+
+def _well_formed(model: str) -> bool:
+    try:
+        AdapterRef.parse(model)
+    except AdaptoryError:
+        return False
+    return True

@@ -1,0 +1,137 @@
+"""The house: what the gateway's routes share, and how a request finds its adapter in the engine."""
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from registry.errors import AdaptoryError, InvalidInput
+from registry.profile import ServingProfile
+from registry.version import AdapterVersion
+from serve.access_log import AccessLog, Entry
+from serve.catalogue import Catalogue, Target
+from serve.engine import Engine
+from serve.errors import AdapterRefused
+from serve.metrics import Metrics
+from serve.probe import Probe
+from serve.residency import Residency
+from serve.scheduler import Lease, Scheduler
+from serve.supervisor import Supervisor
+from serve.swap import Swaps
+
+log = logging.getLogger(__name__)
+
+OWN_KEY = "adaptory"
+"""The scheduler's key for the server's own requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A request's time in the engine.
+
+    Attributes:
+        engine: to be asked.
+        name: what the engine calls the adapter or the base.
+        lease: the scheduler's; it wants to know the tokens.
+    """
+
+    engine: Engine
+    name: str
+    lease: Lease
+
+
+class House:
+    """Everything that answers a request.
+
+    Attributes:
+        paths: the engine's routes.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: ServingProfile,
+        catalogue: Catalogue,
+        residency: Residency[Engine],
+        scheduler: Scheduler,
+        supervisor: Supervisor,
+        probe: Probe,
+        metrics: Metrics,
+        access: AccessLog,
+        max_lora_rank: int,
+    ) -> None:
+        self.profile = profile
+        self.catalogue = catalogue
+        self.residency = residency
+        self.scheduler = scheduler
+        self.supervisor = supervisor
+        self.swaps = Swaps(catalogue, self.prepare)
+        self.metrics = metrics
+        self.access = access
+        self.paths: set[str] = set()
+        self._probe = probe
+        self._max_lora_rank = max_lora_rank
+        self._had: list[AdapterVersion] = []
+        supervisor.on_ready = self._engine_ready
+        supervisor.on_gone = self._engine_gone
+
+    @contextlib.asynccontextmanager
+    async def turn(self, target: Target, key: str, entry: Entry) -> AsyncIterator[Turn]:
+        """Wait until the engine may be asked for this target, and keep the adapter there inside the context.
+
+        Raises:
+            AdaptoryError: it cannot be served, now or ever.
+        """
+        self.supervisor.engine()  # no engine, no waiting
+        version = target.version
+        if version:
+            self._check_rank(version)
+            await self.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
+        began = time.monotonic()
+        async with await self.scheduler.acquire(version.digest if version else None, key) as lease:
+            entry.queue = time.monotonic() - began
+            if version is None:
+                yield Turn(self.supervisor.engine(), self.catalogue.base.name, lease)
+                return
+            async with self.residency.use(version) as name:
+                yield Turn(self.supervisor.engine(), name, lease)
+
+    async def prepare(self, version: AdapterVersion) -> None:
+        """Have a version pulled, verified, loaded and probed.
+
+        Raises:
+            AdaptoryError: it cannot be served, now or ever.
+        """
+        if version.manifest.base_fingerprint != self.catalogue.base.fingerprint:
+            raise AdapterRefused(f"{version} is an adapter of the base {version.manifest.base_name}.")
+        async with self.turn(Target(version, version.digest), OWN_KEY, Entry("", "")):
+            log.info("%s is ready.", version)
+
+    async def reload(self) -> None:
+        """Load again what the engine had before it went away."""
+        versions, self._had = self._had, []
+        for version in versions:
+            try:
+                await self.prepare(version)
+            except AdaptoryError as error:
+                log.warning("%s was not loaded again: %s", version, error.message)
+
+    async def _engine_ready(self, engine: Engine) -> None:
+        """A new engine answers: learn what it has and what the base says."""
+        self.paths = await engine.paths()
+        await self._probe.measure_base(engine)
+        self.residency.attach(engine)
+        self.swaps.retry_failed()
+
+    def _engine_gone(self) -> None:
+        """Remember what it had."""
+        self._had = self.residency.detach() or self._had
+
+    def _check_rank(self, version: AdapterVersion) -> None:
+        rank = version.manifest.lora.rank
+        if rank > self._max_lora_rank:
+            raise InvalidInput(
+                f"{version} has rank {rank}; this server was started for ranks up to {self._max_lora_rank}.",
+                f"adaptory serve --max-lora-rank {rank}",
+            )

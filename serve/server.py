@@ -1,0 +1,171 @@
+"""The server: engine, gateway and registry put together, run until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from registry.base_model import BaseModel
+from registry.profile import ServingProfile
+from registry.store import Registry
+from serve.access_log import AccessLog
+from serve.catalogue import Catalogue
+from serve.engine import Engine
+from serve.gateway import build
+from serve.house import House
+from serve.metrics import Metrics
+from serve.policy import FirstCome
+from serve.probe import Probe
+from serve.residency import Residency
+from serve.scheduler import Scheduler
+from serve.supervisor import Supervisor
+from serve.vllm_process import EngineOptions
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What a server is made of.
+
+    Attributes:
+        base: what is served.
+        profile: how it is served.
+        engine: how the engine is started.
+        cache: folder for pulled adapters.
+        logs: folder for the engine's output and the access log.
+        capacity: most requests that wait and run at once.
+        environment: for the engine.
+    """
+
+    base: BaseModel
+    profile: ServingProfile
+    engine: EngineOptions
+    cache: Path
+    logs: Path
+    capacity: int
+    environment: Mapping[str, str]
+
+
+class Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: signals are ``run``'s, which has an engine to stop as well."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def build_house(options: ServerOptions, registry: Registry) -> House:
+    """Put the parts together; nothing runs yet."""
+    catalogue = Catalogue(registry, options.base)
+    probe = Probe(options.base.name)
+    residency = Residency[Engine](
+        cache=options.cache, limit=options.engine.host_adapters, pull=registry.versions.pull, probe=probe.check
+    )
+    scheduler = Scheduler(
+        slots=options.engine.slots,
+        capacity=options.capacity,
+        policy=FirstCome(),
+        base_alone=options.engine.device == "cpu",
+    )
+    return House(
+        profile=options.profile,
+        catalogue=catalogue,
+        residency=residency,
+        scheduler=scheduler,
+        supervisor=Supervisor(options.engine, logs=options.logs, environment=options.environment),
+        probe=probe,
+        metrics=Metrics(),
+        access=AccessLog(options.logs),
+        max_lora_rank=options.engine.max_lora_rank,
+    )
+
+
+async def run(
+    options: ServerOptions,
+    registry: Registry,
+    listener: socket.socket,
+    on_start: Callable[[House, asyncio.Event], Coroutine[Any, Any, None]],
+) -> None:
+    """Serve on ``listener`` until SIGINT or SIGTERM; nothing of the engine is left afterwards.
+
+    Args:
+        options: what to serve.
+        registry: where adapters come from.
+        listener: a bound socket.
+        on_start: shows the start-up; given the house and an event for "the engine is ready".
+
+    Raises:
+        EngineFailed: the engine did not start.
+    """
+    house = build_house(options, registry)
+    config = uvicorn.Config(
+        build(house),
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = Server(config)
+    _stop_on_signals(server)
+    house.catalogue.merge(await asyncio.to_thread(house.catalogue.read))
+    ready = asyncio.Event()
+    engine = asyncio.create_task(house.supervisor.run(ready))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    background = [
+        asyncio.create_task(house.catalogue.follow()),
+        asyncio.create_task(_announce(house, registry, ready)),
+        asyncio.create_task(on_start(house, ready)),
+    ]
+    try:
+        await asyncio.wait({engine, serving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        for task in background:
+            task.cancel()
+        await asyncio.wait({serving})
+        if not engine.done():
+            engine.cancel()
+        await asyncio.gather(engine, *background, return_exceptions=True)
+        house.access.close()
+    if not engine.cancelled() and (error := engine.exception()):
+        raise error
+
+
+async def _announce(house: House, registry: Registry, ready: asyncio.Event) -> None:
+    """Tell the registry what serves, and after each restart of the engine load what it had."""
+    await ready.wait()
+    try:
+        await asyncio.to_thread(registry.profiles.add, house.profile)
+    except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
+        log.warning("The registry does not know what serves: %s", error)
+    restarts = house.supervisor.restarts
+    while True:
+        await asyncio.sleep(0.5)
+        if house.supervisor.ready and house.supervisor.restarts != restarts:
+            restarts = house.supervisor.restarts
+            await house.reload()
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """The first signal lets running requests end, for DRAIN_SECONDS at most; the second does not wait."""
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)

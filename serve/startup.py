@@ -1,0 +1,67 @@
+"""What a person sees of a server: how far the start is, then how to call it."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import uvloop
+
+from registry import console
+from registry.store import Registry
+from serve.house import House
+from serve.server import ServerOptions, run
+
+REFRESH_SECONDS = 0.25
+
+
+def serve_until_stopped(options: ServerOptions, registry: Registry, listener: socket.socket) -> None:
+    """Run the server, with the start-up on the terminal.
+
+    Raises:
+        EngineFailed: the engine did not start.
+    """
+
+    async def show(house: House, ready: asyncio.Event) -> None:
+        began = time.monotonic()
+        with _status(f"Starting vLLM with {options.base.name}") as update:
+            while not ready.is_set():
+                update(f"Starting vLLM with {options.base.name}: {house.supervisor.doing}, "
+                       f"{time.monotonic() - began:.0f} s")  # fmt: skip
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ready.wait(), REFRESH_SECONDS)
+        console.say(_ready_text(options, house, listener, time.monotonic() - began))
+
+    uvloop.run(run(options, registry, listener, show))
+
+
+def _ready_text(options: ServerOptions, house: House, listener: socket.socket, seconds: float) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    versions = house.catalogue.versions()
+    model = str(versions[-1]) if versions else options.base.name
+    engine = options.engine
+    return f"""\
+Ready after {seconds:.0f} s: {url}/v1
+  base     {engine.name} on {engine.device}, {engine.slots} slots, ranks up to {engine.max_lora_rank}, \
+{engine.context_length} tokens
+  profile  {options.profile.fingerprint}
+  adapters {len(versions)} in the registry
+  logs     {options.logs}
+curl {url}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+
+
+@contextlib.contextmanager
+def _status(text: str) -> Iterator[Callable[[str], None]]:
+    """A line that changes, on a terminal; one line that does not, elsewhere."""
+    from rich.console import Console
+
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        console.say(f"{text} ...")
+        yield lambda line: None  # noqa: ARG005 - nothing changes there
+        return
+    with terminal.status(text) as status:
+        yield status.update

@@ -1,0 +1,54 @@
+import asyncio
+import json
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.proxy import MAX_BODY, BadRequest, parse, read_body, request_id
+
+
+def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> bytes:
+    messages = deque({"type": "http.request", "body": piece, "more_body": True} for piece in pieces)
+
+    async def receive() -> dict[str, Any]:
+        return messages.popleft() if messages else {"type": "http.request", "body": b"", "more_body": False}
+
+    return asyncio.run(read_body({"headers": headers}, receive))
+
+
+def test_a_body_comes_in_pieces() -> None:
+    assert body_of([b"ab", b"c"], []) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "headers"),
+    [([b"x" * (MAX_BODY + 1)], []), ([], [(b"content-length", str(MAX_BODY + 1).encode())])],
+)
+def test_a_body_has_a_limit_whether_or_not_it_says_its_size(
+    pieces: list[bytes], headers: list[tuple[bytes, bytes]]
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        body_of(pieces, headers)
+    assert caught.value.error.status == 413
+
+
+@given(st.one_of(st.binary(), st.recursive(st.none() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+                 .map(lambda document: json.dumps(document).encode())))  # fmt: skip
+def test_whatever_is_no_request_is_a_400(body: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse(body)
+    assert caught.value.error.status == 400
+
+
+def test_deep_nesting_is_a_400() -> None:
+    with pytest.raises(BadRequest):
+        parse(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("harmful", [b"a b", b"x" * 129, b"\xff", b"", b"a\r\nb"])
+def test_only_a_harmless_request_id_is_kept(harmful: bytes) -> None:
+    assert request_id({"headers": [(b"x-request-id", b"mine-1")]}) == "mine-1"
+    assert len(request_id({"headers": [(b"x-request-id", harmful)]})) == 32
