@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="adaptory")
 def main() -> None:
-    r"""Train an adapter, push it, name it in a request.
+    """Train an adapter, push it, name it in a request.
 
     \b
     adaptory base prepare SOURCE --name NAME   once for each base

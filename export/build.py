@@ -13,6 +13,7 @@ from export.plan import ExportPlan, Form
 from export.quiet import quiet_libraries
 from export.space import disk_full_in_one_line, require_space
 from export.steps import Steps
+from export.threads import compute_threads
 from registry.bases import LocalBases
 from registry.console import say
 from registry.errors import MissingPackage
@@ -69,6 +70,9 @@ def build(plan: ExportPlan, settings: Settings, registry: Registry, steps: Steps
         tempfile.TemporaryDirectory(dir=settings.cache, prefix="export-") as name,
         quiet_libraries(),
     ):
+        import torch
+
+        torch.set_num_threads(compute_threads())
         work = Path(name)
         with steps.bytes("pulling the adapter", plan.version.manifest.size) as on_bytes:
             registry.versions.pull(plan.version, work / "adapter", on_bytes)

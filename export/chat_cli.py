@@ -37,7 +37,7 @@ def chat(
     temperature: float,
     as_json: bool,
 ) -> None:
-    r"""Ask a version, or a base by its name, a question; without one, talk (Ctrl-D ends).
+    """Ask a version, or a base by its name, a question; without one, talk (Ctrl-D ends).
 
     \b
     adaptory chat support@prod "Where is my parcel?"

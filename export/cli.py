@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def export(
     ref: str, form: str, quant: str | None, out: Path | None, merge_base: str, drift: bool, as_json: bool
 ) -> None:
-    r"""Turn a version into merged 16-bit weights or a GGUF, and keep the result with the version.
+    """Turn a version into merged 16-bit weights or a GGUF, and keep the result with the version.
 
     \b
     adaptory export support@prod --to gguf --out support.gguf

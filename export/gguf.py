@@ -41,7 +41,8 @@ def quantise(*, source: Path, target: Path, quant: str, on_bytes: Callable[[int]
     Raises:
         ConversionFailed: llama.cpp gave up.
     """
-    command = [sys.executable, "-m", "export.quantise_process", str(source), str(target), quant]
+    # -P: a folder named export where the person stands must not be imported instead.
+    command = [sys.executable, "-P", "-m", "export.quantise_process", str(source), str(target), quant]
     run_child(command, what=f"llama.cpp's quantiser ({quant})", output=target, on_bytes=on_bytes)
 
 

@@ -1,7 +1,6 @@
 """llama.cpp in this process: quiet, and without the weight repacking that kills it on some machines."""
 
 import ctypes
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import llama_cpp
 from llama_cpp import llama_cpp as c
 
+from export.threads import compute_threads
 from registry.errors import Corrupted
 
 DEFAULT_TEMPLATE = "chat_template.default"
@@ -60,13 +60,12 @@ def open_llama(file: Path, *, context: int, logits: bool = False) -> Iterator[Qu
     c.llama_log_set(_ignore, ctypes.c_void_p(0))
     with Vocabulary(file) as vocabulary:
         template = vocabulary.template
-    threads = max(1, (os.cpu_count() or 1) // 2)
+    threads = compute_threads()
     try:
         llama = QuietLlama(
             str(file),
             n_ctx=context,
             n_batch=min(context, BATCH),
-            # llama.cpp's threads spin: as many as cores beside other work were 20 times slower than half of them.
             n_threads=threads,
             n_threads_batch=threads,
             n_gpu_layers=-1,
