@@ -48,7 +48,7 @@ def _item(file: Path, number: int, line: str) -> Item:
         document: Any = json.loads(line)
         messages = [{"role": str(entry["role"]), "content": str(entry["content"])} for entry in document["messages"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidSuite(f'{file}, line {number}: {{"messages": [...]}} was expected ({error!r}).') from error
+        raise InvalidSuite(f'{file}:{number}: {{"messages": [...]}} was expected ({error!r}).') from error
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise InvalidSuite(f"{file}, line {number}: the last message must be the assistant's answer.")
+        raise InvalidSuite(f"{file}:{number}: the last message must be the assistant's answer.")
     return Item(number, tuple(messages[:-1]), messages[-1]["content"])

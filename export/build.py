@@ -1,11 +1,11 @@
 """Build: pull, merge, convert, quantise and check, in a temporary folder that is gone at the end."""
 
-import importlib.util
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from export.steps import Steps
 from export.threads import compute_threads
 from registry.bases import LocalBases
 from registry.console import say
-from registry.errors import MissingPackage
+from registry.optional import require
 from registry.settings import Settings
 from registry.store import Registry
 
@@ -48,9 +48,7 @@ def require_packages(form: Form, merge_base: str) -> dict[str, str]:
         MissingPackage: one is not installed.
     """
     needed = PACKAGES | FORM_PACKAGES[form] | (NF4_PACKAGES if merge_base == "nf4" else {})
-    for module, package in needed.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingPackage(package, "export")
+    require("export", needed)
     return {package: package_version(package) for package in sorted(needed.values())}
 
 
@@ -165,9 +163,9 @@ def _drift(
 
 def _why_no_drift(plan: ExportPlan) -> str:
     """Why the reference cannot run here, or ``""``."""
-    missing = [name for name in ("peft", "bitsandbytes", "psutil") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("peft", "bitsandbytes", "psutil") if find_spec(name) is None]
     if missing:
-        return f"it needs {missing[0]} (pip install 'adaptory[train]')"
+        return f"it needs {missing[0]} (pip install 'adaptory[export]')"
     import psutil
 
     # One side is in memory at a time, in float32; a quarter for activations and logits, 1 GiB for the libraries.

@@ -8,7 +8,7 @@ from typing import Any
 
 from export.child import run_child
 from export.converter import SCRIPT
-from registry.errors import MissingPackage
+from registry.optional import require
 
 PLAIN = ("bf16", "f16")
 """What the converter writes itself."""
@@ -52,10 +52,9 @@ def open_gguf(file: Path) -> Any:
     Raises:
         MissingPackage: the package ``gguf`` is not installed.
     """
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise MissingPackage("gguf", "export") from error
+    require("export", {"gguf": "gguf"})
+    from gguf import GGUFReader
+
     return GGUFReader(file)
 
 

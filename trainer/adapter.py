@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 WEIGHTS = "adapter_model.safetensors"
+UNPACKED_ON_CPU = 1_000_000_000  # parameters, 4 GB in fp32
 
 
 def load_base(folder: Path, *, cuda: bool) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Load the NF4 form that the server loads; only the dtype of the computation may differ (``computes_in_bf16``)."""
+    """Load the NF4 form that the server loads.
+
+    Only the dtype of the computation may differ (``computes_in_bf16``). On the CPU a small model's NF4 weights are
+    unpacked once, into the bf16 values that the engine unpacks them into: the same numbers, without doing it again in
+    each step, which takes half of the time there.
+    """
     import torch
     from bitsandbytes.nn import Linear4bit
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -26,6 +32,8 @@ def load_base(folder: Path, *, cuda: bool) -> "tuple[PreTrainedModel, PreTrained
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.compute_dtype = dtype  # they take it from the saved configuration, not from ``dtype``
+    if not cuda and model.num_parameters() <= UNPACKED_ON_CPU:
+        model = model.dequantize()  # type: ignore[no-untyped-call] # transformers'
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 

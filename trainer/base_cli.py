@@ -4,6 +4,7 @@ import click
 
 from registry import console
 from registry.bases import LocalBases
+from registry.optional import require
 from registry.refs import valid_name
 
 
@@ -14,7 +15,7 @@ def base() -> None:
     \b
     adaptory base prepare ./SmolLM2-135M-Instruct --name smollm2-135m
     adaptory base list
-    """  # noqa: D301 - click keeps the lines behind the character \b
+    """
 
 
 @base.command()
@@ -34,6 +35,7 @@ def prepare(source: str, name: str, as_json: bool) -> None:
     bases = LocalBases(console.settings().bases)
     valid_name(name)
     Source.parse(source)
+    require("train", {package: package for package in ("torch", "transformers", "bitsandbytes", "accelerate")})
     with console.progress() as bar:
         task = bar.add_task(name, total=len(preparing.STEPS))
 

@@ -26,7 +26,7 @@ def train(recipe: Path, out: Path | None, resume: bool, changes: tuple[str, ...]
     held_out = 0.1               # a fraction, or a file of its own
     [lora]
     rank = 16
-    """  # noqa: D301 - click keeps the lines behind the character \b
+    """
     from trainer.plan import make_plan
     from trainer.recipe_file import read_recipe
 

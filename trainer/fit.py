@@ -157,7 +157,6 @@ def _arguments(recipe: Recipe, checkpoints: Path, *, cuda: bool) -> SFTConfig:
         seed=recipe.seed,
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
-        train_sampling_strategy="group_by_length",
         max_length=None,  # rows that are too long were left out before
         completion_only_loss=True,
         logging_steps=recipe.output.log_every,

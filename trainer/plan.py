@@ -1,7 +1,6 @@
 """Plan: everything about a run that can be known and proved before torch is imported."""
 
 import difflib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 from registry.base_model import BaseModel
 from registry.bases import LocalBases
 from registry.canonical import digest_document
-from registry.errors import MissingPackage
+from registry.optional import require
 from registry.peft_config import read_config
 from registry.run_folder import read_record
 from trainer.data import Data, load_data
 from trainer.errors import RecipeError
 from trainer.recipe import Lora, Recipe
 
-REQUIRED = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate", "matplotlib")
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate", "matplotlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,7 @@ def make_plan(recipe: Recipe, project: Path, bases: LocalBases) -> Plan:
         RecipeError: the recipe does not fit the base or the parent.
         DataError: a data file is broken.
     """
-    for package in REQUIRED:
-        if importlib.util.find_spec(package) is None:
-            raise MissingPackage(package, "train")
+    require("train", {package: package for package in PACKAGES})
     base = bases.get(recipe.base)
     if not base.chat_template_digest:
         raise RecipeError(f"The base {base.name} has no chat template.", "Prepare its instruct variant instead.")

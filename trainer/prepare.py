@@ -16,6 +16,7 @@ from registry.canonical import digest_bytes
 from registry.errors import Conflict
 from registry.files import FileEntry
 from trainer.errors import SourceError
+from trainer.gguf_tokenizer import restore_pre_tokenizer
 from trainer.quiet import quiet_libraries
 from trainer.source import Source
 
@@ -125,6 +126,7 @@ def _load(source: Source) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         # Without dequantize=True the weights stay in GGUF's blocks and cannot be saved.
         options: dict[str, Any] = {"gguf_file": gguf, "quantization_config": GgufConfig(dequantize=True)}
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+        restore_pre_tokenizer(tokenizer, source.path)
     else:
         folder, options = source.path, {}
         if getattr(AutoConfig.from_pretrained(folder), "quantization_config", None):

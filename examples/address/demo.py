@@ -86,7 +86,8 @@ def train_and_push(demo: Demo) -> None:
         demo.run("python", str(HERE / "prepare_data.py"), "--out", "build/address")
     for recipe, run in (("recipe.toml", "runs/address"), ("recipe-further.toml", "runs/address-further")):
         if not (ROOT / run / "record.json").exists():
-            demo.run("adaptory", "train", str(HERE / recipe), "--out", run, "--resume")
+            stopped = (ROOT / f"{run}.partial").exists()
+            demo.run("adaptory", "train", str(HERE / recipe), "--out", run, *(["--resume"] if stopped else []))
     demo.run("registry", "push", "runs/address", "address")
     demo.run("registry", "list")
 

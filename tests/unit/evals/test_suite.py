@@ -62,5 +62,5 @@ def test_a_wrong_suite_is_one_line(folder: Path, text: str, reason: str) -> None
 def test_a_broken_line_is_named(folder: Path, line: str) -> None:
     with (folder / "data.jsonl").open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(InvalidSuite, match="line 4"):
+    with pytest.raises(InvalidSuite, match=":4:"):
         read_suite(write(folder, 'name = "t"\ndata = "data.jsonl"\n'))
