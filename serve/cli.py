@@ -20,7 +20,7 @@ from registry import console
 )
 @click.option("--max-sequences", type=click.IntRange(1), help="Requests that compute at once.  [default: 16, GPU 256]")
 @click.option("--kv-cache", default=1, show_default=True, type=click.IntRange(1), help="GiB of KV cache on the CPU.")
-@click.option("--queue", default=1024, show_default=True, type=click.IntRange(1), help="Most requests in the house.")
+@click.option("--queue", default=1024, show_default=True, type=click.IntRange(1), help="Most requests in the replica.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="A further argument for vLLM; may be repeated.")
 @console.command
 def serve(

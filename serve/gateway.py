@@ -10,20 +10,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import AdaptoryError
-from serve.house import House
 from serve.models import list_models, one_model
 from serve.openai_errors import OpenAIError, from_adaptory
 from serve.proxy import Proxy
+from serve.replica import Replica
 
 FORWARDED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
 
 
-def build(house: House) -> Starlette:
-    """The application that serves this house."""
-    routes = Routes(house)
+def build(replica: Replica) -> Starlette:
+    """The application that serves this replica."""
+    routes = Routes(replica)
     return Starlette(
         routes=[
-            *(Route(path, Proxy(house, path), methods=["POST"]) for path in FORWARDED),
+            *(Route(path, Proxy(replica, path), methods=["POST"]) for path in FORWARDED),
             Route("/v1/models", routes.models),
             Route("/v1/models/{model:path}", routes.model),
             Route("/adaptory/profile", routes.profile),
@@ -38,20 +38,20 @@ def build(house: House) -> Starlette:
 class Routes:
     """The routes that the gateway answers itself."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
 
     async def models(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
         """Everything that can be named."""
-        return JSONResponse(list_models(self._house))
+        return JSONResponse(list_models(self._replica))
 
     async def model(self, request: Request) -> Response:
         """One of them."""
-        return JSONResponse(await one_model(self._house, request.path_params["model"]))
+        return JSONResponse(await one_model(self._replica, request.path_params["model"]))
 
     async def profile(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
         """The exact set-up that answers here."""
-        return JSONResponse(self._house.profile.to_json())
+        return JSONResponse(self._replica.profile.to_json())
 
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
         """This process lives."""
@@ -59,30 +59,30 @@ class Routes:
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
         """The engine answers."""
-        supervisor = self._house.supervisor
+        supervisor = self._replica.supervisor
         body: dict[str, Any] = {"status": "ready" if supervisor.ready else "not ready", "restarts": supervisor.restarts}
         if not supervisor.ready:
             body["doing"] = supervisor.doing
-        if self._house.catalogue.stale:
-            body["registry"] = self._house.catalogue.stale
+        if self._replica.catalogue.stale:
+            body["registry"] = self._replica.catalogue.stale
         return JSONResponse(body, status_code=200 if supervisor.ready else 503)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
         """For Prometheus."""
-        house = self._house
+        replica = self._replica
         state = {
-            "engine_ready": float(house.supervisor.ready),
-            "engine_restarts": house.supervisor.restarts,
-            "requests_inside": house.scheduler.core.inside,
-            "requests_waiting": sum(house.scheduler.core.waiting.values()),
-            "adapters_waiting": len(house.scheduler.core.waiting),
-            "slots_taken": len(house.scheduler.core.active),
-            "adapters_loaded": len(house.residency.loaded),
-            "adapter_loads": house.residency.loads,
-            "adapter_evictions": house.residency.evictions,
-            "registry_stale": float(bool(house.catalogue.stale)),
+            "engine_ready": float(replica.supervisor.ready),
+            "engine_restarts": replica.supervisor.restarts,
+            "requests_inside": replica.scheduler.core.inside,
+            "requests_waiting": sum(replica.scheduler.core.waiting.values()),
+            "adapters_waiting": len(replica.scheduler.core.waiting),
+            "slots_taken": len(replica.scheduler.core.active),
+            "adapters_loaded": len(replica.residency.loaded),
+            "adapter_loads": replica.residency.loads,
+            "adapter_evictions": replica.residency.evictions,
+            "registry_stale": float(bool(replica.catalogue.stale)),
         }
-        return Response(house.metrics.render(state), media_type=CONTENT_TYPE_LATEST)
+        return Response(replica.metrics.render(state), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _adaptory_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - starlette's signature

@@ -5,47 +5,47 @@ from typing import Any
 from registry.refs import DEFAULT_ALIAS
 from registry.version import AdapterVersion
 from serve.catalogue import Target
-from serve.house import House
+from serve.replica import Replica
 
 
-def list_models(house: House) -> dict[str, Any]:
+def list_models(replica: Replica) -> dict[str, Any]:
     """The base, then every alias and version for it."""
-    catalogue = house.catalogue
-    loaded = set(house.residency.loaded)
-    entries = [_entry(house, catalogue.base.name, Target(None, catalogue.base.fingerprint), loaded)]
+    catalogue = replica.catalogue
+    loaded = set(replica.residency.loaded)
+    entries = [_entry(replica, catalogue.base.name, Target(None, catalogue.base.fingerprint), loaded)]
     for (name, alias), version in sorted(catalogue.serving.items(), key=lambda item: item[0]):
         if version.manifest.base_fingerprint == catalogue.base.fingerprint:
             written = [f"{name}@{alias}"] + ([name] if alias == DEFAULT_ALIAS else [])
             target = Target(version, version.digest)
-            entries += [_entry(house, model, target, loaded, (name, alias)) for model in written]
+            entries += [_entry(replica, model, target, loaded, (name, alias)) for model in written]
     for version in catalogue.versions():
-        entries.append(_entry(house, str(version), Target(version, version.digest), loaded))
+        entries.append(_entry(replica, str(version), Target(version, version.digest), loaded))
     return {"object": "list", "data": entries}
 
 
-async def one_model(house: House, model: str) -> dict[str, Any]:
+async def one_model(replica: Replica, model: str) -> dict[str, Any]:
     """A single entry, under any name that a request could use.
 
     Raises:
         NotFound: a request could not use it.
     """
-    target = await house.catalogue.resolve(model)
-    listed = next((entry for entry in list_models(house)["data"] if entry["id"] == model), None)
-    return listed or _entry(house, model, target, set(house.residency.loaded))
+    target = await replica.catalogue.resolve(model)
+    listed = next((entry for entry in list_models(replica)["data"] if entry["id"] == model), None)
+    return listed or _entry(replica, model, target, set(replica.residency.loaded))
 
 
 def _entry(
-    house: House, model: str, target: Target, loaded: set[str], alias: tuple[str, str] | None = None
+    replica: Replica, model: str, target: Target, loaded: set[str], alias: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    base, version = house.catalogue.base, target.version
+    base, version = replica.catalogue.base, target.version
     ours: dict[str, Any] = {
         "digest": target.digest,
         "version": str(version) if version else None,
         "alias": alias[1] if alias else None,
         "base": base.name,
-        "loaded": target.digest in loaded if version else house.supervisor.ready,
+        "loaded": target.digest in loaded if version else replica.supervisor.ready,
     }
-    if alias and (failure := house.swaps.failure(*alias)):
+    if alias and (failure := replica.swaps.failure(*alias)):
         ours["failure"] = failure
     return {
         "id": model,

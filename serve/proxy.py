@@ -15,8 +15,8 @@ from registry.errors import AdaptoryError
 from serve.access_log import Entry
 from serve.catalogue import MODEL_LENGTH, Target
 from serve.errors import EngineAway
-from serve.house import House, Turn
 from serve.openai_errors import OpenAIError, from_adaptory, from_engine
+from serve.replica import Replica, Turn
 
 MAX_BODY = 16 << 20
 CLIENT_LEFT = 499
@@ -38,15 +38,15 @@ class BadRequest(Exception):
 class Proxy:
     """One endpoint of the engine, as an ASGI application."""
 
-    def __init__(self, house: House, path: str) -> None:
-        self._house = house
+    def __init__(self, replica: Replica, path: str) -> None:
+        self._replica = replica
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.monotonic()
         entry = Entry(request_id(scope), self._path)
-        answer = Answer(self._house, entry, send, began)
+        answer = Answer(self._replica, entry, send, began)
         try:
             question = parse(await read_body(scope, receive))
             entry.model, entry.stream = question["model"][:MODEL_LENGTH], bool(question.get("stream"))
@@ -56,18 +56,18 @@ class Proxy:
             await answer.fail(error.error)
         finally:
             entry.duration = time.monotonic() - began
-            adapter = entry.version or (self._house.catalogue.base.name if entry.digest else "")
-            self._house.metrics.count(adapter, entry.status, entry.tokens_in, entry.tokens_out)
-            self._house.access.write(entry)
+            adapter = entry.version or (self._replica.catalogue.base.name if entry.digest else "")
+            self._replica.metrics.count(adapter, entry.status, entry.tokens_in, entry.tokens_out)
+            self._replica.access.write(entry)
 
     async def _respond(self, question: dict[str, Any], answer: "Answer") -> None:
         try:
-            if self._house.paths and self._path not in self._house.paths:
+            if self._replica.paths and self._path not in self._replica.paths:
                 await answer.fail(OpenAIError(404, f"This engine has no {self._path}.", code="not_found"))
                 return
-            target = await self._house.catalogue.resolve(question["model"])
+            target = await self._replica.catalogue.resolve(question["model"])
             answer.bind(target)
-            async with self._house.turn(target, ANONYMOUS, answer.entry) as turn:
+            async with self._replica.turn(target, ANONYMOUS, answer.entry) as turn:
                 answer.queued()
                 await self._ask(turn, question, answer)
                 turn.lease.tokens = answer.entry.tokens_in + answer.entry.tokens_out
@@ -81,7 +81,7 @@ class Proxy:
             async with turn.engine.forward(self._path, body, answer.entry.request_id) as response:
                 kind = response.headers.get("content-type", "")
                 if response.status == 404 and answer.entry.version:
-                    self._house.residency.forget(answer.entry.digest)
+                    self._replica.residency.forget(answer.entry.digest)
                     raise EngineAway("The engine lost this adapter.", "Try again.")
                 if response.status >= 500 and not await turn.engine.healthy():
                     raise EngineAway("The engine has failed and is restarted.", "Try again in a few seconds.")
@@ -98,12 +98,12 @@ class Proxy:
 class Answer:
     """What goes back to one client."""
 
-    def __init__(self, house: House, entry: Entry, send: Send, began: float) -> None:
+    def __init__(self, replica: Replica, entry: Entry, send: Send, began: float) -> None:
         self.entry = entry
-        self._house = house
+        self._replica = replica
         self._send = send
         self._began = began
-        self._headers = {"x-request-id": entry.request_id, "x-adaptory-profile": house.profile.fingerprint}
+        self._headers = {"x-request-id": entry.request_id, "x-adaptory-profile": replica.profile.fingerprint}
 
     def bind(self, target: Target) -> None:
         """From here on it is known what answers."""
@@ -113,7 +113,7 @@ class Answer:
 
     def queued(self) -> None:
         """The request got its turn."""
-        self._house.metrics.queued(self.entry.version or self._house.catalogue.base.name, self.entry.queue)
+        self._replica.metrics.queued(self.entry.version or self._replica.catalogue.base.name, self.entry.queue)
 
     async def fail(self, error: OpenAIError) -> None:
         """Report an error: as a response, or as the last event of a stream that has begun."""
@@ -158,7 +158,7 @@ class Answer:
 
     def _first_bytes(self) -> None:
         self.entry.ttft = time.monotonic() - self._began
-        self._house.metrics.first_token(self.entry.version or self._house.catalogue.base.name, self.entry.ttft)
+        self._replica.metrics.first_token(self.entry.version or self._replica.catalogue.base.name, self.entry.ttft)
 
     def _count(self, body: bytes) -> None:
         """Take the engine's own count; it is the last thing in an answer."""

@@ -56,7 +56,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Slots:
-    """The mechanism: pure, with the time given in. ``capacity`` bounds requests in the house, waiting and running.
+    """The mechanism: pure, with the time given in. ``capacity`` bounds requests in the replica, waiting and running.
 
     A slot more or less: the base takes all of them (``base_alone``), an adapter takes one.
     """
@@ -82,7 +82,7 @@ class Slots:
         """A request comes: it is admitted (``ticket.admitted``) or waits.
 
         Raises:
-            QueueFull: the house is full.
+            QueueFull: too many are inside.
         """
         if self.inside >= self.capacity:
             raise QueueFull(

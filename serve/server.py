@@ -19,10 +19,10 @@ from serve.access_log import AccessLog
 from serve.catalogue import Catalogue
 from serve.engine import Engine
 from serve.gateway import build
-from serve.house import House
 from serve.metrics import Metrics
 from serve.policy import FirstCome
 from serve.probe import Probe
+from serve.replica import Replica
 from serve.residency import Residency
 from serve.scheduler import Scheduler
 from serve.supervisor import Supervisor
@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def build_house(options: ServerOptions, registry: Registry) -> House:
+def build_replica(options: ServerOptions, registry: Registry) -> Replica:
     """Put the parts together; nothing runs yet."""
     catalogue = Catalogue(registry, options.base)
     probe = Probe(options.base.name)
@@ -78,7 +78,7 @@ def build_house(options: ServerOptions, registry: Registry) -> House:
         policy=FirstCome(),
         base_alone=options.engine.device == "cpu",
     )
-    return House(
+    return Replica(
         profile=options.profile,
         catalogue=catalogue,
         residency=residency,
@@ -95,7 +95,7 @@ async def run(
     options: ServerOptions,
     registry: Registry,
     listener: socket.socket,
-    on_start: Callable[[House, asyncio.Event], Coroutine[Any, Any, None]],
+    on_start: Callable[[Replica, asyncio.Event], Coroutine[Any, Any, None]],
 ) -> None:
     """Serve on ``listener`` until SIGINT or SIGTERM; nothing of the engine is left afterwards.
 
@@ -103,14 +103,14 @@ async def run(
         options: what to serve.
         registry: where adapters come from.
         listener: a bound socket.
-        on_start: shows the start-up; given the house and an event for "the engine is ready".
+        on_start: shows the start-up; given the replica and an event for "the engine is ready".
 
     Raises:
         EngineFailed: the engine did not start.
     """
-    house = build_house(options, registry)
+    replica = build_replica(options, registry)
     config = uvicorn.Config(
-        build(house),
+        build(replica),
         http="httptools",
         loop="none",
         lifespan="off",
@@ -121,14 +121,14 @@ async def run(
     )
     server = Server(config)
     _stop_on_signals(server)
-    house.catalogue.merge(await asyncio.to_thread(house.catalogue.read))
+    replica.catalogue.merge(await asyncio.to_thread(replica.catalogue.read))
     ready = asyncio.Event()
-    engine = asyncio.create_task(house.supervisor.run(ready))
+    engine = asyncio.create_task(replica.supervisor.run(ready))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     background = [
-        asyncio.create_task(house.catalogue.follow()),
-        asyncio.create_task(_announce(house, registry, ready)),
-        asyncio.create_task(on_start(house, ready)),
+        asyncio.create_task(replica.catalogue.follow()),
+        asyncio.create_task(_announce(replica, registry, ready)),
+        asyncio.create_task(on_start(replica, ready)),
     ]
     try:
         await asyncio.wait({engine, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -140,24 +140,24 @@ async def run(
         if not engine.done():
             engine.cancel()
         await asyncio.gather(engine, *background, return_exceptions=True)
-        house.access.close()
+        replica.access.close()
     if not engine.cancelled() and (error := engine.exception()):
         raise error
 
 
-async def _announce(house: House, registry: Registry, ready: asyncio.Event) -> None:
+async def _announce(replica: Replica, registry: Registry, ready: asyncio.Event) -> None:
     """Tell the registry what serves, and after each restart of the engine load what it had."""
     await ready.wait()
     try:
-        await asyncio.to_thread(registry.profiles.add, house.profile)
+        await asyncio.to_thread(registry.profiles.add, replica.profile)
     except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
         log.warning("The registry does not know what serves: %s", error)
-    restarts = house.supervisor.restarts
+    restarts = replica.supervisor.restarts
     while True:
         await asyncio.sleep(0.5)
-        if house.supervisor.ready and house.supervisor.restarts != restarts:
-            restarts = house.supervisor.restarts
-            await house.reload()
+        if replica.supervisor.ready and replica.supervisor.restarts != restarts:
+            restarts = replica.supervisor.restarts
+            await replica.reload()
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:

@@ -10,7 +10,7 @@ import uvloop
 
 from registry import console
 from registry.store import Registry
-from serve.house import House
+from serve.replica import Replica
 from serve.server import ServerOptions, run
 
 REFRESH_SECONDS = 0.25
@@ -23,23 +23,23 @@ def serve_until_stopped(options: ServerOptions, registry: Registry, listener: so
         EngineFailed: the engine did not start.
     """
 
-    async def show(house: House, ready: asyncio.Event) -> None:
+    async def show(replica: Replica, ready: asyncio.Event) -> None:
         began = time.monotonic()
         with _status(f"Starting vLLM with {options.base.name}") as update:
             while not ready.is_set():
-                update(f"Starting vLLM with {options.base.name}: {house.supervisor.doing}, "
+                update(f"Starting vLLM with {options.base.name}: {replica.supervisor.doing}, "
                        f"{time.monotonic() - began:.0f} s")  # fmt: skip
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ready.wait(), REFRESH_SECONDS)
-        console.say(_ready_text(options, house, listener, time.monotonic() - began))
+        console.say(_ready_text(options, replica, listener, time.monotonic() - began))
 
     uvloop.run(run(options, registry, listener, show))
 
 
-def _ready_text(options: ServerOptions, house: House, listener: socket.socket, seconds: float) -> str:
+def _ready_text(options: ServerOptions, replica: Replica, listener: socket.socket, seconds: float) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    versions = house.catalogue.versions()
+    versions = replica.catalogue.versions()
     model = str(versions[-1]) if versions else options.base.name
     engine = options.engine
     return f"""\

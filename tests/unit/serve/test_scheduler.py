@@ -114,7 +114,7 @@ def test_a_base_that_must_be_alone_is() -> None:
     asyncio.run(story())
 
 
-def test_the_house_has_a_limit() -> None:
+def test_the_queue_has_a_limit() -> None:
     core = Slots(1, 2, FirstCome())
     tickets = deque(Ticket(digest, "k", 0, lambda: None) for digest in "abc")
     core.enter(tickets.popleft(), 0)

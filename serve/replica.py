@@ -1,4 +1,4 @@
-"""The house: what the gateway's routes share, and how a request finds its adapter in the engine."""
+"""Replica: one server, what its routes share, and how a request finds its adapter in the engine."""
 
 import contextlib
 import logging
@@ -41,7 +41,7 @@ class Turn:
     lease: Lease
 
 
-class House:
+class Replica:
     """Everything that answers a request.
 
     Attributes:
