@@ -8,11 +8,11 @@ import httpx
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from registry.bases import LocalBases
 from tests.integration.conftest import Checkout
 from tests.integration.serve_fixtures import Server, Workshop
+from trainer.adapter import load_base
 
 PROMPTS = 50
 
@@ -37,9 +37,8 @@ def first_token(server: Server, model: str, conversation: Any) -> tuple[str, flo
 def test_the_server_computes_what_the_trainer_computed(
     workshop: Workshop, server: Server, trained: Path, prompts: list[Any], adapted: bool
 ) -> None:
-    nf4 = LocalBases(workshop.settings.bases).nf4(workshop.base)
-    tokenizer = AutoTokenizer.from_pretrained(nf4)
-    model: Any = AutoModelForCausalLM.from_pretrained(nf4)
+    model: Any
+    model, tokenizer = load_base(LocalBases(workshop.settings.bases).nf4(workshop.base), cuda=False)
     name = workshop.base.name
     if adapted:
         model = PeftModel.from_pretrained(model, str(trained))
