@@ -15,6 +15,7 @@ from tests.integration.serve_fixtures import Server, Workshop
 from trainer.adapter import load_base
 
 PROMPTS = 50
+NOISE = 0.25  # nats; bf16 in the engine differs from itself in another batch by up to this
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +34,49 @@ def first_token(server: Server, model: str, conversation: Any) -> tuple[str, flo
     return bytes(chosen["bytes"]).decode(), chosen["logprob"]
 
 
-@pytest.mark.parametrize("adapted", [True, False], ids=["adapter", "base"])
-def test_the_server_computes_what_the_trainer_computed(
-    workshop: Workshop, server: Server, trained: Path, prompts: list[Any], adapted: bool
-) -> None:
-    model: Any
-    model, tokenizer = load_base(LocalBases(workshop.settings.bases).nf4(workshop.base), cuda=False)
-    name = workshop.base.name
-    if adapted:
-        model = PeftModel.from_pretrained(model, str(trained))
-        pushed = workshop.registry.versions.push(trained, "agreement", actor="test", base=workshop.base)
-        name = str(pushed.version)
-    model.eval()
-    same, differences = 0, []
+def differences(
+    server: Server, name: str, model: Any, tokenizer: Any, prompts: list[Any]
+) -> tuple[list[float], list[float]]:
+    """For each prompt, of the server's first token, in nats.
+
+    Returns:
+        How far apart the two log-probabilities of it are, and how far it is below the trainer's choice (0: the same).
+    """
+    apart, below = [], []
     for conversation in prompts:
         text, logprob = first_token(server, name, conversation)
+        token = tokenizer.encode(text, add_special_tokens=False)[0]
         ids: Any = tokenizer.apply_chat_template(
             conversation, add_generation_prompt=True, return_dict=True, return_tensors="pt"
         )
         with torch.no_grad():
             ours = torch.log_softmax(model(**ids).logits[0, -1].float(), dim=-1)
-        best = int(ours.argmax())
-        same += tokenizer.decode([best]) == text
-        differences.append(abs(float(ours[best]) - logprob))
-    assert same >= 0.95 * PROMPTS
-    assert sum(differences) / PROMPTS < 0.1
+        apart.append(abs(float(ours[token]) - logprob))
+        below.append(float(ours.max() - ours[token]))
+    return apart, below
+
+
+@pytest.fixture(scope="module")
+def base_model(workshop: Workshop) -> tuple[Any, Any]:
+    """The trainer's own base, and its tokenizer."""
+    return load_base(LocalBases(workshop.settings.bases).nf4(workshop.base), cuda=False)
+
+
+def test_the_base_is_the_same_up_to_noise(
+    workshop: Workshop, server: Server, base_model: tuple[Any, Any], prompts: list[Any]
+) -> None:
+    """The base wavers between first words, so that noise decides some of them: those must be near-ties."""
+    apart, below = differences(server, workshop.base.name, *base_model, prompts)
+    assert sum(apart) / PROMPTS < 0.1
+    assert max(below) < NOISE
+
+
+def test_the_adapter_answers_as_it_was_trained(
+    workshop: Workshop, server: Server, base_model: tuple[Any, Any], trained: Path, prompts: list[Any]
+) -> None:
+    model, tokenizer = base_model
+    adapted = PeftModel.from_pretrained(model, str(trained)).eval()
+    pushed = workshop.registry.versions.push(trained, "agreement", actor="test", base=workshop.base)
+    apart, below = differences(server, str(pushed.version), adapted, tokenizer, prompts)
+    assert sum(gap == 0 for gap in below) >= 0.95 * PROMPTS
+    assert sum(apart) / PROMPTS < 0.1
