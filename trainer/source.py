@@ -42,7 +42,8 @@ class Source:
             SourceError: what is there is no model.
         """
         if text.startswith(PACKAGE):
-            return cls(text, _gguf_of(text.removeprefix(PACKAGE)))
+            package = re.sub(r"[-_.]+", "-", text.removeprefix(PACKAGE)).lower()  # PEP 503: one name for all spellings
+            return cls(PACKAGE + package, _gguf_of(package))
         path = Path(text).expanduser()
         if path.exists():
             return cls(path.resolve().name, _checked(path.resolve()))

