@@ -11,10 +11,10 @@ NO_DEPS_cpu := --no-deps
 STARTED := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test unit integration bench clean
+.PHONY: help install demo check format test unit integration bench bench-peers clean
 
 help:  ## List the targets.
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## Make .venv and install everything, pinned.
 
@@ -50,6 +50,11 @@ integration: $(INSTALLED)  ## Tests on real vLLM, llama.cpp and a real model.
 
 bench: $(INSTALLED)  ## Measure what docs/performance.md says.
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/serve.py --json build/bench.json
+
+bench-peers:  ## Install LiteLLM's proxy in an environment of its own, for make bench to measure beside ours.
+	$(PYTHON) -m venv bench/.venv-litellm
+	bench/.venv-litellm/bin/python -m pip install --progress-bar off --no-deps -r requirements/peers.txt
 
 clean:  ## Remove what was installed and built.
-	rm -rf .venv build runs dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv bench/.venv-litellm build runs dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

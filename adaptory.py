@@ -10,6 +10,7 @@ COMMANDS = {
     "base": ("trainer.base_cli:base", "Prepare the base model that adapters are trained on and served over."),
     "train": ("trainer.cli:train", "Train an adapter from a recipe."),
     "serve": ("serve.cli:serve", "Serve a base and every adapter in the registry over OpenAI's API."),
+    "top": ("serve.cli_top:top", "Watch a server: adapters, slots, queues and rates."),
     "eval": ("evals.cli:evaluate", "Score a version on a suite, on the set-up that serves."),
     "export": ("export.cli:export", "Turn a version into merged 16-bit weights or a GGUF."),
     "chat": ("export.chat_cli:chat", "Ask a version a question on this machine."),

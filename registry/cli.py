@@ -3,8 +3,11 @@
 import click
 
 from registry.cli_alias import history, promote, rollback
+from registry.cli_key import key
 from registry.cli_push import check, push
 from registry.cli_read import list_versions, pull, show
+from registry.cli_replicas import replicas
+from registry.cli_usage import usage
 from registry.cli_verify import verify
 
 
@@ -17,5 +20,5 @@ def registry() -> None:
     """
 
 
-for command in (push, check, list_versions, show, pull, promote, rollback, history, verify):
+for command in (push, check, list_versions, show, pull, promote, rollback, history, verify, key, usage, replicas):
     registry.add_command(command)

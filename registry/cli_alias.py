@@ -1,10 +1,35 @@
 """``registry promote``, ``rollback`` and ``history``."""
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
 import click
 
-from registry.console import command, json_option, print_json, print_table, settings
+from registry.console import command, json_option, print_json, print_table, progress, say, settings
+
+if TYPE_CHECKING:
+    from registry.alias import Alias
+    from registry.rollout import Outcome
+    from registry.store import Registry
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., None])
+
+WAIT_SECONDS = 120.0
 
 reason_option = click.option("--reason", default="", help="Why; it goes into the history.")
+
+
+def wait_options(function: FunctionT) -> FunctionT:
+    """``--wait`` and ``--timeout``."""
+    timeout = click.option(
+        "--timeout",
+        default=WAIT_SECONDS,
+        show_default=True,
+        type=click.FloatRange(0),
+        help="With --wait: seconds.",
+    )
+    wait = click.option("--wait", is_flag=True, help="Return when every server answers with the version.")
+    return wait(timeout(function))
 
 
 @click.command()
@@ -12,18 +37,21 @@ reason_option = click.option("--reason", default="", help="Why; it goes into the
 @click.argument("alias")
 @reason_option
 @click.option("--force", is_flag=True, help="Overrule the gate; needs --reason.")
+@wait_options
 @json_option
 @command
-def promote(ref: str, alias: str, reason: str, force: bool, as_json: bool) -> None:
-    """Let ALIAS name the version REF. The alias prod needs a passing report for the profile that serves."""
+def promote(ref: str, alias: str, reason: str, force: bool, wait: bool, timeout: float, as_json: bool) -> None:
+    """Let ALIAS name the version REF. The alias prod needs a passing report for the profile that serves.
+
+    With --wait it returns when every server of this base answers with the version, and fails where one does not; the
+    old version goes on answering there.
+    """
     from registry.store import Registry
 
     options = settings()
-    moved = Registry.open(options).aliases.promote(ref, alias, actor=options.actor, reason=reason, force=force)
-    if as_json:
-        print_json(moved.to_json())
-        return
-    click.echo(f"{moved} is now {moved.name}:{moved.number}")
+    registry = Registry.open(options)
+    moved = registry.aliases.promote(ref, alias, actor=options.actor, reason=reason, force=force)
+    _report(registry, moved, f"{moved} is now {moved.name}:{moved.number}", timeout if wait else None, as_json)
 
 
 @click.command()
@@ -31,18 +59,17 @@ def promote(ref: str, alias: str, reason: str, force: bool, as_json: bool) -> No
 @click.argument("alias")
 @click.option("--to", type=click.IntRange(min=1), help="Version to go back to; the one before by default.")
 @reason_option
+@wait_options
 @json_option
 @command
-def rollback(name: str, alias: str, to: int | None, reason: str, as_json: bool) -> None:
+def rollback(name: str, alias: str, to: int | None, reason: str, wait: bool, timeout: float, as_json: bool) -> None:
     """Let ALIAS of the adapter NAME name the version again that it named before."""
     from registry.store import Registry
 
     options = settings()
-    moved = Registry.open(options).aliases.rollback(name, alias, actor=options.actor, reason=reason, to=to)
-    if as_json:
-        print_json(moved.to_json())
-        return
-    click.echo(f"{moved} is {moved.name}:{moved.number} again")
+    registry = Registry.open(options)
+    moved = registry.aliases.rollback(name, alias, actor=options.actor, reason=reason, to=to)
+    _report(registry, moved, f"{moved} is {moved.name}:{moved.number} again", timeout if wait else None, as_json)
 
 
 @click.command()
@@ -66,3 +93,44 @@ def history(name: str, alias: str | None, as_json: bool) -> None:
         for move in moves
     ]  # fmt: skip
     print_table(("when (UTC)", "alias", "move", "from", "to", "by", "", "reason"), rows)
+
+
+def _report(registry: "Registry", moved: "Alias", line: str, timeout: float | None, as_json: bool) -> None:
+    """Print a move and, with a ``timeout``, what the servers made of it.
+
+    Raises:
+        Refused: a server does not answer with the version.
+    """
+    if not as_json:
+        click.echo(line)
+    outcomes = _wait(registry, moved, timeout) if timeout is not None else None
+    if as_json:
+        replicas = {} if outcomes is None else {"replicas": [one.to_json() for one in outcomes]}
+        print_json(moved.to_json() | replicas)
+    if outcomes is not None:
+        from registry.rollout import prove_served
+
+        prove_served(moved, outcomes)
+
+
+def _wait(registry: "Registry", moved: "Alias", timeout: float) -> "Sequence[Outcome]":
+    from registry.replica_status import SERVING
+    from registry.rollout import SILENT, WAITING, wait_until_served
+
+    with progress() as bar:
+        task = bar.add_task(f"Waiting for servers to answer with {moved.name}:{moved.number}", total=None)
+
+        def show(outcomes: "Sequence[Outcome]") -> None:
+            decided = sum(one.state != WAITING for one in outcomes)
+            bar.update(task, completed=decided, total=len(outcomes))
+
+        outcomes = wait_until_served(registry, moved, timeout, show)
+    for one in outcomes:
+        if one.state == SILENT:
+            say(f"Not waited for: {one.replica}, {one.reason}.")
+    serving = sum(one.state == SERVING for one in outcomes)
+    if not any(one.state != SILENT for one in outcomes):
+        say("No server of this base runs.")
+    elif serving:
+        say(f"{serving} of {len(outcomes)} servers answer with it.")
+    return outcomes

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from registry.errors import Unavailable
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest migration. A test compares it with ``registry/migrations``."""
 
 

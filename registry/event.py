@@ -11,8 +11,8 @@ class Event:
 
     Attributes:
         id: grows with each event.
-        kind: ``version``, ``alias``, ``report``, ``artifact`` or ``profile``.
-        subject: the adapter's name, or the base's for a profile.
+        kind: ``version``, ``alias``, ``report``, ``artifact``, ``profile`` or ``key``.
+        subject: the adapter's name, or the base's for a profile, or the key's.
         payload: what changed.
         created: UTC.
     """

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from registry.aliases import Aliases
+from registry.api_keys import Keys
 from registry.artifacts import Artifacts
 from registry.blobs import Blobs
 from registry.database import Database
@@ -10,8 +11,10 @@ from registry.errors import InvalidInput
 from registry.events import Events
 from registry.known_bases import KnownBases
 from registry.profiles import Profiles
+from registry.replicas import Replicas
 from registry.reports import Reports
 from registry.settings import Settings
+from registry.usage import UsageBook
 from registry.verification import Verification
 from registry.versions import Versions
 
@@ -24,9 +27,12 @@ class Registry:
         versions: push, get, list, pull.
         aliases: promote, rollback, list, history.
         profiles: what serves.
+        replicas: servers that run.
         reports: what evals found.
         artifacts: exported forms.
         events: the outbox.
+        keys: who may ask.
+        usage: what they used.
         verification: proof that all is as it was.
     """
 
@@ -38,9 +44,12 @@ class Registry:
         self.versions = Versions(self._database, blobs, self.bases)
         self.aliases = Aliases(self._database)
         self.profiles = Profiles(self._database)
+        self.replicas = Replicas(self._database)
         self.reports = Reports(self._database)
         self.artifacts = Artifacts(self._database, blobs)
         self.events = Events(self._database)
+        self.keys = Keys(self._database)
+        self.usage = UsageBook(self._database)
         self.verification = Verification(self._database, blobs)
 
     @classmethod

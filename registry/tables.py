@@ -1,6 +1,19 @@
 """The registry's tables. ``registry/migrations`` brings an older file to this shape."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -110,4 +123,45 @@ events = Table(
     Column("payload", Text, nullable=False),
     Column("created", TIME, nullable=False),
     sqlite_autoincrement=True,  # ids are never used twice, so a reader can go on from the last one it saw
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON, as the next
+    Column("adapters", Text, nullable=False),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_minute", Integer),
+    Column("concurrent", Integer),
+    Column("weight", Float, nullable=False),
+    Column("created", TIME, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("expires", TIME),
+    Column("last_used", TIME),
+    Column("revoked", TIME),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("key", String(32), primary_key=True),  # an id, or "anonymous": no foreign key
+    Column("adapter", NAME, primary_key=True),  # or the base
+    Column("number", Integer, primary_key=True),  # 0 for the base
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens_in", BigInteger, nullable=False),
+    Column("tokens_out", BigInteger, nullable=False),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("base_fingerprint", DIGEST, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("started", TIME, nullable=False),
+    Column("heartbeat", TIME, nullable=False),
 )

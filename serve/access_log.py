@@ -18,6 +18,7 @@ class Entry:
     Attributes:
         request_id: of the client's choice, or ours.
         path: the endpoint.
+        key: id of the API key, ``anonymous`` where none is needed, or empty where none was good.
         model: as the client named it, cut to 256 characters.
         version: ``name:number`` that answered, or an empty string.
         digest: the version's digest or the base's fingerprint.
@@ -32,6 +33,7 @@ class Entry:
 
     request_id: str
     path: str
+    key: str = ""
     model: str = ""
     version: str = ""
     digest: str = ""

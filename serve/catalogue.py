@@ -52,16 +52,30 @@ class Catalogue:
     An alias means ``serving[name, alias]``, which moves only through ``flip``: the registry's aliases are what should
     be served, and the two differ while a new version is made ready, or when it cannot be served. ``on_moved`` hears of
     each such difference.
+
+    Attributes:
+        serving: what each alias answers with.
+        aliases: what each alias should answer with.
+        on_moved: hears of each alias that should answer with another version than it does, at each look, and of each
+            that is new.
+        on_set: hears of each promotion and rollback, also of one to the version that answers already, before
+            ``on_moved``; and of every alias when the server starts.
+        on_pushed: hears of each version for this base that was pushed since the server started.
+        revision: grows whenever an alias's state changes here.
+        stale: why the registry does not answer, or an empty string.
     """
 
     def __init__(self, registry: Registry, base: BaseModel) -> None:
         self.base = base
         self.on_moved: Callable[[str, str, AdapterVersion], None] = lambda *_: None
+        self.on_set: Callable[[str, str, AdapterVersion], None] = lambda *_: None
+        self.on_pushed: Callable[[AdapterVersion], None] = lambda _: None
         self.serving: dict[tuple[str, str], AdapterVersion] = {}
+        self.aliases: dict[tuple[str, str], Alias] = {}
+        self.revision = 0
         self.stale = ""
         self._registry = registry
         self._versions: dict[str, dict[int, AdapterVersion]] = {}
-        self._aliases: dict[tuple[str, str], int] = {}
         self._seen: int | None = None
         self._wake = asyncio.Event()
         self._looked = asyncio.Condition()
@@ -71,7 +85,7 @@ class Catalogue:
     @property
     def names(self) -> list[str]:
         """Adapters with a version for this base."""
-        return sorted(name for name, versions in self._versions.items() if any(map(self._fits, versions.values())))
+        return sorted(name for name, versions in self._versions.items() if any(map(self.fits, versions.values())))
 
     def versions(self) -> list[AdapterVersion]:
         """Every version that can be named here, by name and number."""
@@ -79,7 +93,7 @@ class Catalogue:
             version
             for _, versions in sorted(self._versions.items())
             for _, version in sorted(versions.items())
-            if self._fits(version)
+            if self.fits(version)
         ]
 
     def find(self, model: str) -> Target:
@@ -93,7 +107,7 @@ class Catalogue:
         version = self._version(model)
         if version is None:
             raise NotFound(f"The model {shown(model)} does not exist. {self._known(model)}")
-        if not self._fits(version):
+        if not self.fits(version):
             raise NotFound(
                 f"{version} is an adapter of the base {version.manifest.base_name}; this server serves "
                 f"{self.base.name} ({self.base.fingerprint[:19]}…)."
@@ -157,36 +171,51 @@ class Catalogue:
 
     def merge(self, changes: Changes) -> None:
         """Take over what ``read`` found; called where requests are answered, so that they see all of it or nothing."""
-        self._seen = changes.seen
+        first, self._seen = self._seen is None, changes.seen
         for version in changes.versions:
-            self._versions.setdefault(version.name, {})[version.number] = version
-        for moved in changes.aliases:
-            self._aliases[moved.name, moved.alias] = moved.number
-        for (name, alias), number in self._aliases.items():
-            version = self._versions[name][number]
-            current = self.serving.get((name, alias))
+            known = self._versions.setdefault(version.name, {})
+            if version.number not in known:
+                known[version.number] = version
+                if not first and self.fits(version):
+                    self.on_pushed(version)
+        for alias in changes.aliases:
+            if self.aliases.get((alias.name, alias.alias)) != alias:
+                self._set(alias)
+        for (name, at), alias in self.aliases.items():
+            version, current = self._versions[name][alias.number], self.serving.get((name, at))
             if current is None:
-                self.flip(name, alias, version)  # nothing served under this name before
+                self.flip(name, at, version)  # nothing served under this name before
+                if not first and self.fits(version):
+                    self.on_moved(name, at, version)  # nobody knows yet whether it can be served
             elif current.digest != version.digest:
-                self.on_moved(name, alias, version)
+                self.on_moved(name, at, version)
 
     def flip(self, name: str, alias: str, version: AdapterVersion) -> None:
         """From now on the alias answers with this version."""
         self.serving[name, alias] = version
+        self.revision += 1
 
     def wanted(self, name: str, alias: str) -> AdapterVersion | None:
         """Where the registry's alias points."""
-        number = self._aliases.get((name, alias))
-        return self._versions[name][number] if number else None
+        moved = self.aliases.get((name, alias))
+        return self._versions[name][moved.number] if moved else None
+
+    def fits(self, version: AdapterVersion) -> bool:
+        """Whether it is an adapter of the base that is served here."""
+        return version.manifest.base_fingerprint == self.base.fingerprint
+
+    def _set(self, alias: Alias) -> None:
+        self.aliases[alias.name, alias.alias] = alias
+        self.revision += 1
+        version = self._versions[alias.name][alias.number]
+        if self.fits(version):
+            self.on_set(alias.name, alias.alias, version)
 
     def _read(self, names: Sequence[str | None], seen: int) -> Changes:
         # Aliases first: the versions they point to are then certain to be among those read after them.
         aliases = [alias for name in names for alias in self._registry.aliases.list(name)]
         versions = [version for name in names for version in self._registry.versions.list(name)]
         return Changes(versions, aliases, seen)
-
-    def _fits(self, version: AdapterVersion) -> bool:
-        return version.manifest.base_fingerprint == self.base.fingerprint
 
     def _version(self, model: str) -> AdapterVersion | None:
         try:
@@ -204,7 +233,7 @@ class Catalogue:
     def _known(self, model: str) -> str:
         """What can be named, nearest first, bounded in length and in work."""
         name = model[:MODEL_LENGTH].partition("@")[0].partition(":")[0]
-        if versions := [version for version in self._versions.get(name, {}).values() if self._fits(version)]:
+        if versions := [version for version in self._versions.get(name, {}).values() if self.fits(version)]:
             aliases = sorted(f"{name}@{alias}" for (owner, alias) in self.serving if owner == name)
             newest = [str(version) for version in sorted(versions, key=lambda version: -version.number)]
             missing = "" if f"{name}@{DEFAULT_ALIAS}" in aliases or model != name else "It has no alias prod yet. "

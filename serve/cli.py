@@ -6,6 +6,7 @@ import os
 import click
 
 from registry import console
+from serve.size import size
 
 
 @click.command()
@@ -21,6 +22,17 @@ from registry import console
 @click.option("--max-sequences", type=click.IntRange(1), help="Requests that compute at once.  [default: 16, GPU 256]")
 @click.option("--kv-cache", default=1, show_default=True, type=click.IntRange(1), help="GiB of KV cache on the CPU.")
 @click.option("--queue", default=1024, show_default=True, type=click.IntRange(1), help="Most requests in the replica.")
+@click.option(
+    "--disk-cache", default="20GiB", show_default=True, type=size, help="Most that pulled adapters take on disk."
+)
+@click.option(
+    "--pin", "pins", multiple=True, help="An adapter, such as support@prod, that stays loaded; may be repeated."
+)
+@click.option(
+    "--keys",
+    type=click.Choice(["required", "off"]),
+    help="Whether requests need an API key.  [default: required, but on loopback only once the registry has one]",
+)
 @click.option("--engine-arg", "engine_args", multiple=True, help="A further argument for vLLM; may be repeated.")
 @console.command
 def serve(
@@ -34,6 +46,9 @@ def serve(
     max_sequences: int | None,
     kv_cache: int,
     queue: int,
+    disk_cache: int,
+    pins: tuple[str, ...],
+    keys: str | None,
     engine_args: tuple[str, ...],
 ) -> None:
     """Serve a base and every adapter in the registry over OpenAI's API.
@@ -59,7 +74,10 @@ def serve(
     listener = listen(host, port)
 
     from registry.store import Registry
+    from serve.access import keys_required
+    from serve.cache_folder import claim
     from serve.limits import fitting_rank
+    from serve.pins import check_pins
     from serve.server import ServerOptions
     from serve.startup import serve_until_stopped
     from serve.vllm_process import EngineOptions
@@ -67,6 +85,7 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("serve").setLevel(logging.INFO)
     registry = Registry.open(settings)
+    required = keys_required(keys, listener.getsockname()[0], registry)
     slots = slots or (4 if cpu else 8)
     context = context or min(base.context_length, 4096)
     engine = EngineOptions(
@@ -82,17 +101,21 @@ def serve(
         kv_cache_gib=kv_cache,
         extra=engine_args,
     )
-    options = ServerOptions(
-        base=base,
-        profile=serving_profile(base, installed, context),
-        engine=engine,
-        cache=settings.cache / "adapters",
-        logs=settings.home / "logs",
-        capacity=queue,
-        environment=os.environ,
-    )
-    try:
-        serve_until_stopped(options, registry, listener)
-    finally:
-        listener.close()
-        registry.close()
+    with claim(settings.cache / "adapters") as cache:
+        options = ServerOptions(
+            base=base,
+            profile=serving_profile(base, installed, context),
+            engine=engine,
+            cache=cache,
+            disk_cache=disk_cache,
+            pins=check_pins(pins, slots, engine.host_adapters),
+            logs=settings.home / "logs",
+            capacity=queue,
+            keys_required=required,
+            environment=os.environ,
+        )
+        try:
+            serve_until_stopped(options, registry, listener)
+        finally:
+            listener.close()
+            registry.close()

@@ -1,6 +1,7 @@
 """Engine: the client of one running vLLM, over its Unix socket."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -95,9 +96,11 @@ class Engine:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise EngineAway("The engine went away.") from error
 
-    def forward(self, path: str, body: bytes, request_id: str) -> "aiohttp.client._RequestContextManager":
+    def forward(
+        self, path: str, body: bytes, request_id: str, trace: Mapping[str, str]
+    ) -> "aiohttp.client._RequestContextManager":
         """Start a client's request; leaving the context before the end cancels it in the engine."""
-        headers = {"content-type": "application/json", "x-request-id": request_id}
+        headers = {"content-type": "application/json", "x-request-id": request_id, **trace}
         return self._session.post(f"{ORIGIN}{path}", data=body, headers=headers)
 
 

@@ -1,5 +1,7 @@
 """The gateway: an ASGI application with OpenAI's routes and a few of our own."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -10,26 +12,37 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import AdaptoryError
+from registry.refs import shown
+from serve.access import INFER, READ, Access, Caller
 from serve.models import list_models, one_model
+from serve.moment import gauges, present
 from serve.openai_errors import OpenAIError, from_adaptory
+from serve.patience import Patience
 from serve.proxy import Proxy
 from serve.replica import Replica
 
 FORWARDED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
 
 
-def build(replica: Replica) -> Starlette:
-    """The application that serves this replica."""
+def build(replica: Replica, access: Access, patience: Patience = Patience()) -> Starlette:  # noqa: B008 - frozen
+    """The application that serves this replica to whom ``access`` lets in."""
     routes = Routes(replica)
+
+    def guarded(needed: str, answer: Callable[[Request, Caller], Awaitable[Response]]) -> Any:
+        async def route(request: Request) -> Response:
+            return await answer(request, access.caller(request.scope, needed))
+
+        return route
+
     return Starlette(
         routes=[
-            *(Route(path, Proxy(replica, path), methods=["POST"]) for path in FORWARDED),
-            Route("/v1/models", routes.models),
-            Route("/v1/models/{model:path}", routes.model),
-            Route("/adaptory/profile", routes.profile),
+            *(Route(path, Proxy(replica, access, patience, path), methods=["POST"]) for path in FORWARDED),
+            Route("/v1/models", guarded(INFER, routes.models)),
+            Route("/v1/models/{model:path}", guarded(INFER, routes.model)),
+            Route("/adaptory/profile", guarded(READ, routes.profile)),
             Route("/healthz", routes.healthz),
             Route("/readyz", routes.readyz),
-            Route("/metrics", routes.metrics),
+            Route("/metrics", guarded(READ, routes.metrics)),
         ],
         exception_handlers={AdaptoryError: _adaptory_error, HTTPException: _http_error},
     )
@@ -41,15 +54,18 @@ class Routes:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
 
-    async def models(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
-        """Everything that can be named."""
-        return JSONResponse(list_models(self._replica))
+    async def models(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - a guarded route's signature
+        """Everything that the caller can name."""
+        listed = list_models(self._replica)
+        return JSONResponse(listed | {"data": [entry for entry in listed["data"] if caller.may_name(entry["id"])]})
 
-    async def model(self, request: Request) -> Response:
+    async def model(self, request: Request, caller: Caller) -> Response:
         """One of them."""
-        return JSONResponse(await one_model(self._replica, request.path_params["model"]))
+        model = request.path_params["model"]
+        with caller.naming(model):
+            return JSONResponse(await one_model(self._replica, model))
 
-    async def profile(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
+    async def profile(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - a guarded route's signature
         """The exact set-up that answers here."""
         return JSONResponse(self._replica.profile.to_json())
 
@@ -67,22 +83,11 @@ class Routes:
             body["registry"] = self._replica.catalogue.stale
         return JSONResponse(body, status_code=200 if supervisor.ready else 503)
 
-    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
+    async def metrics(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - a guarded route's signature
         """For Prometheus."""
-        replica = self._replica
-        state = {
-            "engine_ready": float(replica.supervisor.ready),
-            "engine_restarts": replica.supervisor.restarts,
-            "requests_inside": replica.scheduler.core.inside,
-            "requests_waiting": sum(replica.scheduler.core.waiting.values()),
-            "adapters_waiting": len(replica.scheduler.core.waiting),
-            "slots_taken": len(replica.scheduler.core.active),
-            "adapters_loaded": len(replica.residency.loaded),
-            "adapter_loads": replica.residency.loads,
-            "adapter_evictions": replica.residency.evictions,
-            "registry_stale": float(bool(replica.catalogue.stale)),
-        }
-        return Response(replica.metrics.render(state), media_type=CONTENT_TYPE_LATEST)
+        metrics = self._replica.metrics
+        metrics.note(gauges(self._replica), present(self._replica))
+        return Response(await asyncio.to_thread(metrics.render), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _adaptory_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - starlette's signature
@@ -93,7 +98,7 @@ async def _adaptory_error(request: Request, error: Exception) -> Response:  # no
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
     if error.status_code == 404:
-        return _response(OpenAIError(404, f"There is no {request.method} {request.url.path[:200]} here."))
+        return _response(OpenAIError(404, f"There is no {request.method} {shown(request.scope['path'])} here."))
     return _response(OpenAIError(error.status_code, str(error.detail)))
 
 

@@ -44,6 +44,8 @@ def _entry(
         "alias": alias[1] if alias else None,
         "base": base.name,
         "loaded": target.digest in loaded if version else replica.supervisor.ready,
+        "on_disk": target.digest in replica.residency.disk if version else True,
+        "pinned": target.digest in replica.residency.pinned if version else True,
     }
     if alias and (failure := replica.swaps.failure(*alias)):
         ours["failure"] = failure

@@ -1,14 +1,19 @@
 """Errors as OpenAI's API reports them: ``{"error": {"message", "type", "param", "code"}}``."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from registry.errors import AdaptoryError, NotFound, Unavailable
-from serve.errors import AdapterRefused, QueueFull
+from serve.errors import AdapterRefused, DeadlinePassed, KeyRefused, QueueFull, RateLimited, ScopeMissing
+
+INVALID = "invalid_request_error"
+LIMIT = "rate_limit_error"
+SERVER = "server_error"
 
 RETRY_SECONDS = 2
-"""What ``Retry-After`` says on 429 and 503."""
+"""What ``Retry-After`` says on 429 and 503 where nothing more exact is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +26,28 @@ class OpenAIError:
         kind: OpenAI's ``type``.
         code: OpenAI's ``code``, or None.
         param: the field that is wrong, or None.
+        retry_after: seconds, where trying again helps.
     """
 
     status: int
     message: str
-    kind: str = "invalid_request_error"
+    kind: str = INVALID
     code: str | None = None
     param: str | None = None
+    retry_after: float = RETRY_SECONDS
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to it."""
-        retry = {"retry-after": str(RETRY_SECONDS)} if self.status in {429, 503} else {}
-        return {"content-type": "application/json"} | retry
+        headers = {"content-type": "application/json"}
+        match self.status:
+            case 401:
+                headers["www-authenticate"] = "Bearer"
+            case 408:
+                headers["connection"] = "close"  # the rest of a slow body is not waited for either
+            case 429 | 503:
+                headers["retry-after"] = str(math.ceil(self.retry_after))
+        return headers
 
     @property
     def body(self) -> bytes:
@@ -50,21 +64,27 @@ class OpenAIError:
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
 
 
+TOLD: tuple[tuple[type[AdaptoryError], int, str, str, str | None], ...] = (
+    (NotFound, 404, INVALID, "model_not_found", "model"),
+    (KeyRefused, 401, INVALID, "invalid_api_key", None),
+    (ScopeMissing, 403, INVALID, "missing_scope", None),
+    (RateLimited, 429, LIMIT, "rate_limit_exceeded", None),
+    (QueueFull, 429, LIMIT, "queue_full", None),
+    (DeadlinePassed, 504, SERVER, "deadline_exceeded", None),
+    (AdapterRefused, 422, INVALID, "adapter_refused", "model"),
+    (Unavailable, 503, SERVER, "engine_unavailable", None),
+)
+"""Our errors, the narrower kind first -> status, ``type``, ``code`` and ``param``."""
+
+
 def from_adaptory(error: AdaptoryError) -> OpenAIError:
     """Tell a client of one of our own errors."""
     message = f"{error.message} {error.hint}".strip()
-    match error:
-        case NotFound():
-            return OpenAIError(404, message, code="model_not_found", param="model")
-        case QueueFull():
-            return OpenAIError(429, message, "rate_limit_error", "queue_full")
-        case AdapterRefused():
-            return OpenAIError(422, message, code="adapter_refused", param="model")
-        case Unavailable():
-            return OpenAIError(503, message, "server_error", "engine_unavailable")
-        case _:
-            kind = "invalid_request_error" if error.http_status < 500 else "server_error"
-            return OpenAIError(error.http_status, message, kind)
+    wait = error.retry_after if isinstance(error, RateLimited) else RETRY_SECONDS
+    for kind, status, type_, code, param in TOLD:
+        if isinstance(error, kind):
+            return OpenAIError(status, message, type_, code, param, wait)
+    return OpenAIError(error.http_status, message, INVALID if error.http_status < 500 else SERVER)
 
 
 def from_engine(status: int, answer: bytes, engine_name: str, model: str) -> OpenAIError:
@@ -74,5 +94,5 @@ def from_engine(status: int, answer: bytes, engine_name: str, model: str) -> Ope
         message, param = str(error["message"]), error.get("param")
     except (ValueError, KeyError, TypeError, AttributeError):
         message, param = f"The engine answered with status {status}.", None
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = INVALID if status < 500 else SERVER
     return OpenAIError(status, message.replace(engine_name, model), kind, param=str(param) if param else None)

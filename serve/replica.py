@@ -10,20 +10,23 @@ from registry.errors import AdaptoryError, InvalidInput
 from registry.profile import ServingProfile
 from registry.version import AdapterVersion
 from serve.access_log import AccessLog, Entry
+from serve.asker import Asker
 from serve.catalogue import Catalogue, Target
 from serve.engine import Engine
 from serve.errors import AdapterRefused
 from serve.metrics import Metrics
+from serve.prefetch import Prefetch
 from serve.probe import Probe
 from serve.residency import Residency
 from serve.scheduler import Lease, Scheduler
 from serve.supervisor import Supervisor
 from serve.swap import Swaps
+from serve.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
-OWN_KEY = "adaptory"
-"""The scheduler's key for the server's own requests."""
+OURSELVES = Asker(key="adaptory")
+"""Who sends the server's own requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Replica:
         probe: Probe,
         metrics: Metrics,
         access: AccessLog,
+        tracing: Tracing,
         max_lora_rank: int,
     ) -> None:
         self.profile = profile
@@ -67,18 +71,31 @@ class Replica:
         self.scheduler = scheduler
         self.supervisor = supervisor
         self.swaps = Swaps(catalogue, self.prepare)
+        self.prefetch = Prefetch(residency.disk)
         self.metrics = metrics
         self.access = access
+        self.tracing = tracing
         self.paths: set[str] = set()
         self._probe = probe
         self._max_lora_rank = max_lora_rank
         self._had: list[AdapterVersion] = []
+        catalogue.on_pushed = self.prefetch.want
+        catalogue.on_set = self._alias_set
+        residency.on_loaded = lambda version, seconds: metrics.loaded(str(version), seconds)
+        residency.on_evicted = lambda version: metrics.evicted(str(version))
+        self.swaps.on_swapped = metrics.swapped
         supervisor.on_ready = self._engine_ready
         supervisor.on_gone = self._engine_gone
 
     @contextlib.asynccontextmanager
-    async def turn(self, target: Target, key: str, entry: Entry) -> AsyncIterator[Turn]:
+    async def turn(self, target: Target, asker: Asker, entry: Entry, cost: int = 0) -> AsyncIterator[Turn]:
         """Wait until the engine may be asked for this target, and keep the adapter there inside the context.
+
+        Args:
+            target: what is asked for.
+            asker: who asks.
+            entry: is told how long it waited.
+            cost: tokens of the prompt, an estimate.
 
         Raises:
             AdaptoryError: it cannot be served, now or ever.
@@ -89,13 +106,14 @@ class Replica:
             self._check_rank(version)
             await self.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
         began = time.monotonic()
-        async with await self.scheduler.acquire(version.digest if version else None, key) as lease:
+        async with await self.scheduler.acquire(version.digest if version else None, asker, cost) as lease:
             entry.queue = time.monotonic() - began
             if version is None:
                 yield Turn(self.supervisor.engine(), self.catalogue.base.name, lease)
                 return
-            async with self.residency.use(version) as name:
-                yield Turn(self.supervisor.engine(), name, lease)
+            async with self.residency.use(version) as use:
+                yield Turn(self.supervisor.engine(), use.name, lease)
+                use.computed = lease.tokens > 0
 
     async def prepare(self, version: AdapterVersion) -> None:
         """Have a version pulled, verified, loaded and probed.
@@ -105,7 +123,7 @@ class Replica:
         """
         if version.manifest.base_fingerprint != self.catalogue.base.fingerprint:
             raise AdapterRefused(f"{version} is an adapter of the base {version.manifest.base_name}.")
-        async with self.turn(Target(version, version.digest), OWN_KEY, Entry("", "")):
+        async with self.turn(Target(version, version.digest), OURSELVES, Entry("", "")):
             log.info("%s is ready.", version)
 
     async def reload(self) -> None:
@@ -116,6 +134,11 @@ class Replica:
                 await self.prepare(version)
             except AdaptoryError as error:
                 log.warning("%s was not loaded again: %s", version, error.message)
+
+    def _alias_set(self, name: str, alias: str, version: AdapterVersion) -> None:
+        """Somebody has promoted or rolled back."""
+        self.swaps.set_anew(name, alias, version)
+        self.prefetch.want(version)
 
     async def _engine_ready(self, engine: Engine) -> None:
         """A new engine answers: learn what it has and what the base says."""

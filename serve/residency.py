@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from registry.errors import Corrupted
 from registry.version import AdapterVersion
+from serve.disk_cache import DiskCache
 from serve.errors import AdapterRefused, EngineAway
+from serve.host_tier import HostTier, Resident
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +28,16 @@ class AdapterEngine(Protocol):
 
 
 @dataclass(slots=True)
-class Resident:
-    """An adapter that the engine can name.
+class Use:
+    """A request's time with an adapter.
 
     Attributes:
-        users: requests that compute with it now.
-        used: when the last one ended, monotonic seconds.
+        name: what the engine calls it.
+        computed: to be set when the engine has computed with it; it tells how fresh the adapter is there.
     """
 
-    version: AdapterVersion
-    users: int
-    used: float
+    name: str
+    computed: bool = False
 
 
 def engine_name(digest: str) -> str:
@@ -50,37 +49,41 @@ EngineT = TypeVar("EngineT", bound=AdapterEngine)
 
 
 class Residency(Generic[EngineT]):
-    """Pulls, verifies, loads, probes and unloads adapters.
-
-    Every digest has a folder of its own below ``cache``, which is never changed and is removed only while the engine
-    cannot name it: vLLM reads it again inside a model step when its own host tier was too small, and a missing file
-    there ends the whole engine (0.32).
+    """Loads, probes and unloads adapters, from private copies of what the disk cache has.
 
     At most ``limit`` adapters are loaded; ``use`` unloads the one that has been idle for longest. The caller keeps
-    fewer than ``limit`` in use at once (the scheduler's slots), so there is always one to unload.
+    fewer than ``limit`` in use or pinned at once (the scheduler's slots), so there is always one to unload. The engine
+    reads an adapter's files once, while it is loaded: an adapter that it could have forgotten since (``HostTier``) is
+    loaded again before it is used, and pinned ones are touched before it can forget them.
+
+    Attributes:
+        pinned: digests that are never unloaded, nor removed from the disk.
+        on_loaded: hears of each load and its seconds, probe included.
+        on_evicted: hears of each adapter that was unloaded to make room.
     """
 
     def __init__(
         self,
         *,
-        cache: Path,
+        disk: DiskCache,
         limit: int,
-        pull: Callable[[AdapterVersion, Path], None],
         probe: Callable[[EngineT, str], Coroutine[Any, Any, None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cache = cache
+        self.disk = disk
+        self.pinned: frozenset[str] = frozenset()
+        self.on_loaded: Callable[[AdapterVersion, float], None] = lambda *_: None
+        self.on_evicted: Callable[[AdapterVersion], None] = lambda _: None
         self._limit = limit
-        self._pull = pull
         self._probe = probe
         self._clock = clock
         self._engine: EngineT | None = None
         self._residents: dict[str, Resident] = {}
+        self._tier = HostTier(limit)
         self._refused: dict[str, AdapterRefused] = {}
-        self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._loads: dict[str, asyncio.Task[None]] = {}
         self._one_load = asyncio.Lock()
-        self.loads = 0
-        self.evictions = 0
+        disk.needs = lambda digest: digest in self._residents or digest in self.pinned
 
     @property
     def loaded(self) -> list[str]:
@@ -96,107 +99,122 @@ class Residency(Generic[EngineT]):
         had = [self._residents[digest].version for digest in reversed(self.loaded)]
         self._engine = None
         self._residents.clear()
+        self._tier = HostTier(self._limit)
         self._refused.clear()
         return had
 
-    async def fetch(self, version: AdapterVersion) -> Path:
-        """Have the version's files on this disk, verified; simultaneous calls share the work.
+    async def fetch(self, version: AdapterVersion) -> None:
+        """Have the version's files on this disk, unless the engine has it loaded.
 
         Raises:
             Corrupted: the registry's copy is damaged.
+            Unavailable: the registry is away, or this disk is full.
         """
-        if version.digest not in self._residents:
-            await self._once("fetch", version, self._fetch)
-        return self._folder(version)
+        if not self._resident(version.digest):
+            async with self.disk.lease(version):
+                pass
 
     @contextlib.asynccontextmanager
-    async def use(self, version: AdapterVersion) -> AsyncIterator[str]:
-        """Have the adapter loaded and probed, and keep it so inside the context, which is given the engine's name.
+    async def use(self, version: AdapterVersion) -> AsyncIterator[Use]:
+        """Have the adapter loaded and probed, and keep it so inside the context.
 
         Raises:
             AdapterRefused: it cannot be served.
             EngineAway: there is no engine.
+            Corrupted: the registry's copy is damaged.
+            Unavailable: the registry is away, or this disk is full.
         """
-        while version.digest not in self._residents:
+        resident = self._resident(version.digest)
+        while resident is None:
             if refusal := self._refused.get(version.digest):
                 raise AdapterRefused(refusal.message, refusal.hint)
-            await self._once("load", version, self._load)
-        resident = self._residents[version.digest]
+            await self._load_once(version)
+            resident = self._residents.get(version.digest)
+        began = self._clock()
         resident.users += 1
+        use = Use(engine_name(version.digest))
         try:
-            yield engine_name(version.digest)
+            yield use
         finally:
             resident.users -= 1
             resident.used = self._clock()
+            if use.computed:
+                resident.touched = max(resident.touched, began)
 
     def forget(self, digest: str) -> None:
         """The engine turned out not to know it: the next use loads it again."""
         self._residents.pop(digest, None)
 
-    def _folder(self, version: AdapterVersion) -> Path:
-        return self._cache / version.digest.removeprefix("sha256:")
+    def _resident(self, digest: str) -> Resident | None:
+        """The adapter, if the engine certainly has it in memory."""
+        resident = self._residents.get(digest)
+        return resident if resident and self._tier.holds(resident) else None
 
-    async def _once(
-        self, kind: str, version: AdapterVersion, work: Callable[[AdapterVersion], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Join the work under way for this digest, or begin it; a caller that gives up does not stop the others."""
-        key = (kind, version.digest)
-        task = self._work.get(key)
+    async def _load_once(self, version: AdapterVersion) -> None:
+        """Join the load under way for this digest, or begin it; a caller that gives up does not stop the others."""
+        digest = version.digest
+        task = self._loads.get(digest)
         if task is None:
-            task = self._work[key] = asyncio.create_task(work(version))
-            task.add_done_callback(lambda done: self._finished(key, done))
+            task = self._loads[digest] = asyncio.create_task(self._load(version))
+            task.add_done_callback(lambda done: self._finished(digest, done))
         await asyncio.shield(task)
 
-    def _finished(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        del self._work[key]
+    def _finished(self, digest: str, task: asyncio.Task[None]) -> None:
+        del self._loads[digest]
         if not task.cancelled() and (error := task.exception()):
-            log.warning("%s of %s: %s", *key, error)
-
-    async def _fetch(self, version: AdapterVersion) -> None:
-        folder = self._folder(version)
-        try:
-            await asyncio.to_thread(_verify, version, folder)
-        except Corrupted:
-            if version.digest not in self._residents:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            await asyncio.to_thread(self._pull, version, folder)
+            log.warning("Load of %s: %s", digest, error)
 
     async def _load(self, version: AdapterVersion) -> None:
-        await self.fetch(version)
-        async with self._one_load:
+        async with self.disk.lease(version), self._one_load, self.disk.copy(version) as folder:
             engine = self._engine
             if engine is None:
                 raise EngineAway("The engine is starting or was restarted.", "Try again in a few seconds.")
+            self.forget(version.digest)
             await self._make_room(engine)
-            name = engine_name(version.digest)
+            await self._touch_pinned(engine)
+            began = self._clock()
+            resident = Resident(version, used=began, touched=began, users=1)
+            self._tier.add(resident)
             try:
-                await engine.unload(name)  # left from a load whose probe was interrupted
-                await engine.load(name, self._folder(version))
-                await self._probe(engine, name)
-            except AdapterRefused as error:
-                await engine.unload(name)
-                self._refused[version.digest] = error
-                raise
+                await self._load_and_probe(engine, version, folder)
+            finally:
+                resident.users -= 1
+                resident.used = self._clock()
             if self._engine is not engine:
                 raise EngineAway("The engine was restarted.", "Try again in a few seconds.")
-            self.loads += 1
-            self._residents[version.digest] = Resident(version, 0, self._clock())
+            self._residents[version.digest] = resident
+            self.on_loaded(version, resident.used - began)
+
+    async def _load_and_probe(self, engine: EngineT, version: AdapterVersion, folder: Path) -> None:
+        name = engine_name(version.digest)
+        try:
+            await engine.unload(name)  # left from a load whose probe was interrupted, or about to be forgotten
+            await engine.load(name, folder)
+            await self._probe(engine, name)
+        except AdapterRefused as error:
+            await engine.unload(name)
+            await self.disk.verify_copy(version, folder)  # else it was not the adapter that was refused
+            self._refused[version.digest] = error
+            raise
 
     async def _make_room(self, engine: EngineT) -> None:
         while len(self._residents) >= self._limit:
-            idle = [digest for digest in self.loaded if not self._residents[digest].users]
+            idle = [digest for digest in self.loaded if not self._residents[digest].users and digest not in self.pinned]
             if not idle:
                 raise EngineAway("Every adapter that is loaded is in use.", "Try again in a few seconds.")
-            del self._residents[idle[0]]
-            self.evictions += 1
+            evicted = self._residents.pop(idle[0])
+            self.on_evicted(evicted.version)
             await engine.unload(engine_name(idle[0]))
 
-
-def _verify(version: AdapterVersion, folder: Path) -> None:
-    """Prove that the folder holds the version's very files.
-
-    Raises:
-        Corrupted: it does not.
-    """
-    for entry in version.manifest.files:
-        entry.verify(folder)
+    async def _touch_pinned(self, engine: EngineT) -> None:
+        """Use each pinned adapter that this load brings nearer to the end of the engine's host tier."""
+        for digest in self.pinned & self._residents.keys():
+            resident = self._residents[digest]
+            if self._tier.newer(resident) < self._limit // 2:
+                continue
+            if not self._tier.holds(resident):
+                self.forget(digest)  # ``Pins`` has it loaded again
+                continue
+            began = self._clock()
+            await self._probe(engine, engine_name(digest))
+            resident.touched, resident.used = max(resident.touched, began), self._clock()

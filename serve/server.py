@@ -15,17 +15,21 @@ import uvicorn
 from registry.base_model import BaseModel
 from registry.profile import ServingProfile
 from registry.store import Registry
+from serve.access import Access
 from serve.access_log import AccessLog
+from serve.announcement import Announcement
 from serve.catalogue import Catalogue
+from serve.disk_cache import DiskCache
 from serve.engine import Engine
 from serve.gateway import build
 from serve.metrics import Metrics
-from serve.policy import FirstCome
+from serve.pins import Pins
 from serve.probe import Probe
 from serve.replica import Replica
 from serve.residency import Residency
 from serve.scheduler import Scheduler
 from serve.supervisor import Supervisor
+from serve.tracing import tracing
 from serve.vllm_process import EngineOptions
 
 log = logging.getLogger(__name__)
@@ -41,9 +45,12 @@ class ServerOptions:
         base: what is served.
         profile: how it is served.
         engine: how the engine is started.
-        cache: folder for pulled adapters.
+        cache: folder for pulled adapters, this server's alone.
+        disk_cache: most bytes in it.
+        pins: references to adapters that stay loaded.
         logs: folder for the engine's output and the access log.
         capacity: most requests that wait and run at once.
+        keys_required: whether requests need an API key of the registry.
         environment: for the engine.
     """
 
@@ -51,8 +58,11 @@ class ServerOptions:
     profile: ServingProfile
     engine: EngineOptions
     cache: Path
+    disk_cache: int
+    pins: tuple[str, ...]
     logs: Path
     capacity: int
+    keys_required: bool
     environment: Mapping[str, str]
 
 
@@ -69,13 +79,12 @@ def build_replica(options: ServerOptions, registry: Registry) -> Replica:
     """Put the parts together; nothing runs yet."""
     catalogue = Catalogue(registry, options.base)
     probe = Probe(options.base.name)
-    residency = Residency[Engine](
-        cache=options.cache, limit=options.engine.host_adapters, pull=registry.versions.pull, probe=probe.check
-    )
+    disk = DiskCache(options.cache, options.disk_cache, registry.versions.pull)
+    residency = Residency[Engine](disk=disk, limit=options.engine.host_adapters, probe=probe.check)
     scheduler = Scheduler(
         slots=options.engine.slots,
+        sequences=options.engine.max_sequences + max(1, options.engine.max_sequences // 8),  # one ends, one is there
         capacity=options.capacity,
-        policy=FirstCome(),
         base_alone=options.engine.device == "cpu",
     )
     return Replica(
@@ -87,6 +96,7 @@ def build_replica(options: ServerOptions, registry: Registry) -> Replica:
         probe=probe,
         metrics=Metrics(),
         access=AccessLog(options.logs),
+        tracing=tracing(options.environment),
         max_lora_rank=options.engine.max_lora_rank,
     )
 
@@ -109,8 +119,10 @@ async def run(
         EngineFailed: the engine did not start.
     """
     replica = build_replica(options, registry)
+    access = Access.to(registry, keys_required=options.keys_required)
+    accounting = asyncio.create_task(access.accounting.run())
     config = uvicorn.Config(
-        build(replica),
+        build(replica, access),
         http="httptools",
         loop="none",
         lifespan="off",
@@ -122,13 +134,25 @@ async def run(
     server = Server(config)
     _stop_on_signals(server)
     replica.catalogue.merge(await asyncio.to_thread(replica.catalogue.read))
+    pins = Pins(options.pins, replica.catalogue, replica.residency, replica.prepare)
+    announcement = Announcement(
+        registry.replicas,
+        replica.catalogue,
+        replica.swaps,
+        url=url_of(listener),
+        profile=replica.profile.fingerprint,
+    )
     ready = asyncio.Event()
     engine = asyncio.create_task(replica.supervisor.run(ready))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     background = [
         asyncio.create_task(replica.catalogue.follow()),
+        asyncio.create_task(access.follow()),
         asyncio.create_task(_announce(replica, registry, ready)),
         asyncio.create_task(on_start(replica, ready)),
+        asyncio.create_task(replica.prefetch.run()),
+        asyncio.create_task(_once(ready, pins.run)),
+        asyncio.create_task(_once(ready, announcement.run)),
     ]
     try:
         await asyncio.wait({engine, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -140,9 +164,23 @@ async def run(
         if not engine.done():
             engine.cancel()
         await asyncio.gather(engine, *background, return_exceptions=True)
+        access.accounting.close()
+        await asyncio.gather(accounting, return_exceptions=True)  # writes what is left
         replica.access.close()
+        await asyncio.to_thread(replica.tracing.close)
     if not engine.cancelled() and (error := engine.exception()):
         raise error
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a bound socket answers."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _once(ready: asyncio.Event, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await ready.wait()
+    await run()
 
 
 async def _announce(replica: Replica, registry: Registry, ready: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ import uvloop
 from registry import console
 from registry.store import Registry
 from serve.replica import Replica
-from serve.server import ServerOptions, run
+from serve.server import ServerOptions, run, url_of
 
 REFRESH_SECONDS = 0.25
 
@@ -37,8 +37,7 @@ def serve_until_stopped(options: ServerOptions, registry: Registry, listener: so
 
 
 def _ready_text(options: ServerOptions, replica: Replica, listener: socket.socket, seconds: float) -> str:
-    host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = url_of(listener)
     versions = replica.catalogue.versions()
     model = str(versions[-1]) if versions else options.base.name
     engine = options.engine
@@ -48,6 +47,7 @@ Ready after {seconds:.0f} s: {url}/v1
 {engine.context_length} tokens
   profile  {options.profile.fingerprint}
   adapters {len(versions)} in the registry
+  keys     {"required" if options.keys_required else "not needed: whoever reaches this address may ask"}
   logs     {options.logs}
 curl {url}/v1/chat/completions -H 'content-type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""

@@ -16,6 +16,11 @@ MALLOC = {
 """For glibc on the CPU: LoRA there copies an adapter's matrices for each token (torch_ops.bgmv_*), and memory that is
 kept instead of mapped anew for each copy saves page faults: 5 % of the CPU time with adapters, in two pairs of runs."""
 
+ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""On the CPU vLLM computes in a process of its own, tied to all cores but one, while the scheduler's process spins on
+that one (0.32, CpuPlatform, shm_broadcast). With this and the executor ``uni`` both are one process, which computes on
+every core: on two of them about twice the tokens a second with adapters (``docs/performance.md``)."""
+
 SPARE_HOST_ADAPTERS = 2
 """vLLM keeps an unloaded adapter in its host tier until it needs the room: room for those that failed the probe."""
 
@@ -66,7 +71,7 @@ def engine_command(options: EngineOptions, socket: Path) -> list[str]:
     command += ["--disable-uvicorn-access-log"]
     if options.device == "cpu":
         # With LoRA, vLLM compiles nothing on the CPU (CpuPlatform.check_and_update_config): eager starts sooner.
-        command += ["--enforce-eager"]
+        command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
     return [*command, *options.extra]
 
 
@@ -75,12 +80,13 @@ def engine_environment(options: EngineOptions, runtime: Path, inherited: Mapping
     environment = dict(inherited) | {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        "ADAPTORY_RESOLVER": "",  # names are the gateway's (see resolver.py)
         "VLLM_RPC_BASE_PATH": str(runtime),  # its own sockets lie in the private folder too
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
     if options.device == "cpu":
-        environment |= {"VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib)}
+        environment |= {"VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib)} | ONE_PROCESS
         environment |= MALLOC
     return environment

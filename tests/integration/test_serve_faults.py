@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import openai
 
-from tests.integration.serve_fixtures import ADAPTORY, BASE, YES, Server, Workshop, environment, wait_for
+from tests.integration.serve_fixtures import BASE, YES, Server, Workshop, wait_for
+from tests.integration.shell import Shell
 
 
 def ask(server: Server, model: str) -> str:
@@ -18,15 +19,13 @@ def ask(server: Server, model: str) -> str:
     return answer.choices[0].text
 
 
-def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ADAPTORY, "serve", *arguments], env=os.environ | environment(home), capture_output=True, text=True, check=False
-    )
+def serve(workshop: Workshop, *arguments: str, status: int) -> subprocess.CompletedProcess[str]:
+    home = workshop.settings.home
+    return Shell(home, home).run("adaptory", "serve", "--base", BASE, *arguments, status=status)
 
 
 def test_a_base_that_is_not_prepared_is_one_line(tmp_path: Path) -> None:
-    done = run(tmp_path, "--base", "nothing")
-    assert done.returncode == 2
+    done = Shell(tmp_path, tmp_path).run("adaptory", "serve", "--base", "nothing", status=2)
     assert len(done.stderr.splitlines()) == 1
     assert "adaptory base prepare" in done.stderr
 
@@ -36,16 +35,14 @@ def test_a_port_in_use_is_one_line_before_anything_starts(workshop: Workshop) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run(workshop.settings.home, "--base", BASE, "--port", str(port))
-    assert done.returncode == 2
+        done = serve(workshop, "--port", str(port), status=2)
     assert len(done.stderr.splitlines()) == 1
     assert f"Port {port}" in done.stderr
     assert "--port" in done.stderr
 
 
 def test_an_engine_that_cannot_start_is_one_line_and_leaves_nothing(workshop: Workshop) -> None:
-    done = run(workshop.settings.home, "--base", BASE, "--port", "0", "--engine-arg=--frobnicate")
-    assert done.returncode == 1
+    done = serve(workshop, "--port", "0", "--engine-arg=--frobnicate", status=1)
     assert "vLLM does not know the argument --frobnicate" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -12,12 +12,15 @@ HELP = [
     ("adaptory", ("base",)),
     ("adaptory", ("train",)),
     ("adaptory", ("serve",)),
+    ("adaptory", ("top",)),
     ("adaptory", ("eval",)),
     ("adaptory", ("export",)),
     ("adaptory", ("chat",)),
     ("registry", ()),
     ("registry", ("push",)),
     ("registry", ("promote",)),
+    ("registry", ("key", "create")),
+    ("registry", ("usage",)),
 ]
 PROGRAM = """
 import json, sys

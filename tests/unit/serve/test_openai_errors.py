@@ -3,7 +3,15 @@ import json
 import pytest
 
 from registry.errors import AdaptoryError, InvalidInput, NotFound, Unavailable
-from serve.errors import AdapterRefused, EngineAway, QueueFull
+from serve.errors import (
+    AdapterRefused,
+    DeadlinePassed,
+    EngineAway,
+    KeyRefused,
+    QueueFull,
+    RateLimited,
+    ScopeMissing,
+)
 from serve.openai_errors import from_adaptory, from_engine
 
 
@@ -12,6 +20,10 @@ from serve.openai_errors import from_adaptory, from_engine
     [
         (NotFound("no"), 404, "model_not_found", False),
         (QueueFull("no"), 429, "queue_full", True),
+        (RateLimited("no", 6.1), 429, "rate_limit_exceeded", True),
+        (KeyRefused("no"), 401, "invalid_api_key", False),
+        (ScopeMissing("no"), 403, "missing_scope", False),
+        (DeadlinePassed("no"), 504, "deadline_exceeded", False),
         (EngineAway("no"), 503, "engine_unavailable", True),
         (Unavailable("no"), 503, "engine_unavailable", True),
         (AdapterRefused("no"), 422, "adapter_refused", False),
@@ -38,3 +50,8 @@ def test_the_engine_s_name_for_an_adapter_is_not_shown() -> None:
 
 def test_an_engine_that_speaks_no_json_is_still_an_error() -> None:
     assert from_engine(500, b"<html>", "x", "y").kind == "server_error"
+
+
+def test_a_client_is_told_when_to_come_back() -> None:
+    assert from_adaptory(RateLimited("no", 6.1)).headers["retry-after"] == "7"
+    assert from_adaptory(QueueFull("no")).headers["retry-after"] == "2"

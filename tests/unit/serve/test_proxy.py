@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.proxy import MAX_BODY, BadRequest, parse, read_body, request_id
+from serve.question import MAX_BODY, BadRequest, parse, read_body, request_id
 
 
 def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -16,7 +16,7 @@ def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> bytes:
     async def receive() -> dict[str, Any]:
         return messages.popleft() if messages else {"type": "http.request", "body": b"", "more_body": False}
 
-    return asyncio.run(read_body({"headers": headers}, receive))
+    return asyncio.run(read_body({"headers": headers}, receive, 10.0))
 
 
 def test_a_body_comes_in_pieces() -> None:

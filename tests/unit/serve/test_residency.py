@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from registry.errors import Corrupted
 from registry.store import Registry
 from registry.version import AdapterVersion
+from serve.disk_cache import DiskCache
 from serve.errors import AdapterRefused, EngineAway
 from serve.residency import Residency, engine_name
 from tests.unit.serve.conftest import Push
@@ -18,6 +23,7 @@ class NotingEngine:
 
     def __init__(self) -> None:
         self.names: dict[str, Path] = {}
+        self.seen: dict[str, bytes] = {}
         self.loads = 0
         self.loading = 0
         self.most_names = 0
@@ -25,7 +31,7 @@ class NotingEngine:
 
     async def load(self, name: str, folder: Path) -> None:
         assert name not in self.names
-        assert (folder / "adapter_model.safetensors").is_file()
+        self.seen[name] = (folder / "adapter_model.safetensors").read_bytes()
         self.loading += 1
         self.most_loading = max(self.most_loading, self.loading)
         await asyncio.sleep(0.001)
@@ -57,14 +63,14 @@ def judge() -> Judge:
 
 @pytest.fixture
 def residency(registry: Registry, tmp_path: Path, judge: Judge) -> Residency[NotingEngine]:
-    return Residency(cache=tmp_path / "cache", limit=3, pull=registry.versions.pull, probe=judge.check)
+    return Residency(disk=DiskCache(tmp_path / "cache", 1 << 30, registry.versions.pull), limit=3, probe=judge.check)
 
 
 def use(residency: Residency[NotingEngine], *versions: AdapterVersion) -> None:
     async def run() -> None:
         for version in versions:
-            async with residency.use(version) as name:
-                assert name == engine_name(version.digest)
+            async with residency.use(version) as used:
+                assert used.name == engine_name(version.digest)
 
     asyncio.run(run())
 
@@ -89,7 +95,9 @@ def test_simultaneous_first_requests_cause_one_load_each(residency: Residency[No
 def test_the_longest_idle_goes_and_who_is_in_use_stays(residency: Residency[NotingEngine], push: Push) -> None:
     a, b, c, d = (push("demo") for _ in range(4))
     engine = NotingEngine()
+    evicted: list[AdapterVersion] = []
     residency.attach(engine)
+    residency.on_evicted = evicted.append
 
     async def run() -> None:
         async with residency.use(a):
@@ -100,7 +108,7 @@ def test_the_longest_idle_goes_and_who_is_in_use_stays(residency: Residency[Noti
 
     asyncio.run(run())
     assert engine.most_names == 3
-    assert residency.evictions == 1
+    assert evicted == [c]
 
 
 def test_when_all_are_in_use_the_next_is_told_to_come_again(residency: Residency[NotingEngine], push: Push) -> None:
@@ -131,8 +139,28 @@ def test_a_refused_adapter_is_unloaded_and_not_tried_again(
     assert engine.names == {}
 
 
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def remove_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+def truncate(file: Path) -> None:
+    os.truncate(file, file.stat().st_size - 1)
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+DAMAGES = pytest.mark.parametrize("damage", [remove, remove_folder, truncate, overwrite])
+
+
+@DAMAGES
 def test_damaged_files_are_pulled_again_before_a_load(
-    residency: Residency[NotingEngine], push: Push, tmp_path: Path
+    residency: Residency[NotingEngine], push: Push, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     version = push("demo")
     residency.attach(NotingEngine())
@@ -140,11 +168,50 @@ def test_damaged_files_are_pulled_again_before_a_load(
     residency.detach()
     (weights,) = (tmp_path / "cache").glob("*/adapter_model.safetensors")
     whole = weights.read_bytes()
-    weights.unlink()
-    weights.write_bytes(whole[:-1])
-    residency.attach(NotingEngine())
+    damage(weights)
+    engine = NotingEngine()
+    residency.attach(engine)
     use(residency, version)
     assert weights.read_bytes() == whole
+    assert engine.seen[engine_name(version.digest)] == whole
+
+
+@DAMAGES
+def test_what_happens_on_the_disk_after_a_load_does_not_reach_the_engine(
+    residency: Residency[NotingEngine], push: Push, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    versions = [push("demo") for _ in range(4)]
+    engine = NotingEngine()
+    residency.attach(engine)
+    use(residency, *versions[:3])
+    assert not any(folder.exists() for folder in engine.names.values())  # nothing to damage that it could read
+    whole = {file: file.read_bytes() for file in (tmp_path / "cache").glob("*/adapter_model.safetensors")}
+    for file in whole:
+        damage(file)
+    use(residency, *versions[:3])
+    assert engine.loads == 3
+    use(residency, versions[3], *versions[:3])  # each was evicted meanwhile, and is loaded from whole files again
+    assert engine.loads == 7
+    assert {engine.seen[engine_name(version.digest)] for version in versions[:3]} == set(whole.values())
+
+
+def test_a_private_copy_that_is_damaged_is_not_held_against_the_adapter(
+    residency: Residency[NotingEngine], push: Push
+) -> None:
+    version = push("demo")
+
+    class Unlucky(NotingEngine):
+        async def load(self, name: str, folder: Path) -> None:
+            if not self.loads:
+                self.loads += 1
+                overwrite(folder / "adapter_model.safetensors")
+                raise AdapterRefused("The engine cannot load this adapter: InvalidHeader")
+            await super().load(name, folder)
+
+    residency.attach(Unlucky())
+    with pytest.raises(Corrupted):
+        use(residency, version)
+    use(residency, version)
 
 
 def test_after_a_restart_everything_is_loaded_again(residency: Residency[NotingEngine], push: Push) -> None:
@@ -166,8 +233,8 @@ def test_who_gives_up_does_not_stop_the_load_of_the_others(residency: Residency[
     residency.attach(engine)
 
     async def one() -> str:
-        async with residency.use(version) as name:
-            return name
+        async with residency.use(version) as used:
+            return used.name
 
     async def run() -> None:
         first, second = asyncio.create_task(one()), asyncio.create_task(one())
@@ -177,3 +244,18 @@ def test_who_gives_up_does_not_stop_the_load_of_the_others(residency: Residency[
 
     asyncio.run(run())
     assert engine.loads == 1
+
+
+def test_pinned_adapters_are_neither_unloaded_nor_removed_from_the_disk(
+    registry: Registry, push: Push, judge: Judge, tmp_path: Path
+) -> None:
+    pinned, *others = (push("demo") for _ in range(8))
+    disk = DiskCache(tmp_path / "cache", 0, registry.versions.pull)  # nothing stays that nobody needs
+    residency = Residency[NotingEngine](disk=disk, limit=3, probe=judge.check)
+    engine = NotingEngine()
+    residency.attach(engine)
+    residency.pinned = frozenset([pinned.digest])
+    use(residency, pinned, *others, *others)
+    assert engine.loads == 1 + 2 * len(others)
+    assert engine_name(pinned.digest) in engine.names
+    assert pinned.digest in disk

@@ -31,11 +31,11 @@ class Parrots:
     embeddings: torch.Tensor
     words: dict[str, int]
 
-    def write(self, folder: Path, word: str) -> Path:
-        """An adapter that says ``word`` and only that."""
+    def write(self, folder: Path, word: str, strength: float = STRENGTH) -> Path:
+        """An adapter that says ``word`` and only that; one for each strength from STRENGTH up."""
         target = self.embeddings[self.words[word]]
         down = (self.mean / self.mean.square().sum()).repeat(RANK, 1) / RANK
-        up = (STRENGTH * target / target.norm()).unsqueeze(1).repeat(1, RANK)
+        up = (strength * target / target.norm()).unsqueeze(1).repeat(1, RANK)
         return write_adapter(folder, {self.module: (down, up)}, self.layer)
 
 

@@ -1,0 +1,111 @@
+"""The announcement: this server's row in the registry, so that ``promote --wait`` knows what it does."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from registry.replica_status import AliasStatus, ReplicaStatus
+from registry.replicas import Replicas
+from registry.times import now
+from serve.catalogue import Catalogue
+from serve.swap import Swaps
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.05
+HEARTBEAT_SECONDS = 2.0
+LEAVE_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class Announcement:
+    """Writes the row when an alias's state changes here, keeps it fresh, and removes it at the end.
+
+    A registry that is away is told as soon as it is back; serving does not depend on it.
+    """
+
+    def __init__(self, replicas: Replicas, catalogue: Catalogue, swaps: Swaps, *, url: str, profile: str) -> None:
+        self.id = uuid.uuid4().hex
+        self._replicas = replicas
+        self._catalogue = catalogue
+        self._swaps = swaps
+        self._url = url
+        self._profile = profile
+        self._started = now()
+        self._said = -1  # the catalogue's revision that the row tells of
+        self._away = False
+        # One thread: what is written last is what was said last, and removing the row comes after all else.
+        self._thread = ThreadPoolExecutor(1, "announcement")
+
+    async def run(self) -> None:
+        """Announce until cancelled."""
+        beat = time.monotonic()
+        try:
+            while True:
+                if self._said != self._catalogue.revision or time.monotonic() - beat >= HEARTBEAT_SECONDS:
+                    beat = time.monotonic()
+                    await self._speak()
+                await asyncio.sleep(HEARTBEAT_SECONDS if self._away else LOOK_SECONDS)
+        finally:
+            with contextlib.suppress(Exception):  # a row that stays is taken for that of a dead server
+                await asyncio.wait_for(self._ask(lambda: self._replicas.remove(self.id)), LEAVE_SECONDS)
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def status(self) -> ReplicaStatus:
+        """What this server does now."""
+        base = self._catalogue.base
+        return ReplicaStatus(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            url=self._url,
+            base_name=base.name,
+            base_fingerprint=base.fingerprint,
+            profile=self._profile,
+            started=self._started,
+            heartbeat=now(),
+            aliases=tuple(self._aliases()),
+        )
+
+    def _aliases(self) -> list[AliasStatus]:
+        catalogue, found = self._catalogue, []
+        for (name, at), alias in sorted(catalogue.aliases.items(), key=lambda item: item[0]):
+            serving, wanted = catalogue.serving[name, at], catalogue.wanted(name, at)
+            if catalogue.fits(serving) or (wanted and catalogue.fits(wanted)):
+                found.append(
+                    AliasStatus(
+                        name=name,
+                        alias=at,
+                        moved=alias.moved,
+                        number=serving.number,
+                        digest=serving.digest,
+                        state=self._swaps.state(name, at),
+                        failure=self._swaps.failure(name, at),
+                    )
+                )
+        return found
+
+    async def _speak(self) -> None:
+        revision = self._catalogue.revision
+        try:
+            if self._said == revision and await self._ask(lambda: self._replicas.beat(self.id)):
+                return
+            status = self.status()
+            await self._ask(lambda: self._replicas.put(status))
+        except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
+            if not self._away:
+                log.warning("The registry does not know what serves: %s", error)
+            self._away = True
+        else:
+            self._said, self._away = revision, False
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
