@@ -43,10 +43,10 @@ format: $(INSTALLED)  ## Let ruff mend what it can.
 test: unit integration  ## Every test: unit, then integration on the real engines.
 
 unit: $(INSTALLED)  ## Fast tests without engines.
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n 2
 
 integration: $(INSTALLED)  ## Tests on real vLLM, llama.cpp and a real model.
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
 
 bench: $(INSTALLED)  ## Measure what docs/performance.md says.
 	$(BIN)/python bench/startup.py

@@ -13,7 +13,7 @@ from bench.plan import Ask, Plan
 from bench.workshop import WORDS, Workshop
 
 KEYS = ("flood", "one", "two", "three")
-STREAMS = {"flood": 96, "one": 16, "two": 16, "three": 16}
+STREAMS = {"flood": 72, "one": 12, "two": 12, "three": 12}
 """Streams that each key keeps open; a quarter of the engine is 8, so everyone always has some that wait."""
 
 TOKENS = 16
@@ -27,7 +27,7 @@ class Sizes:
     window: float
 
 
-FULL = Sizes(before=25, window=120)
+FULL = Sizes(before=20, window=120)
 QUICK = Sizes(before=5, window=15)
 
 
@@ -40,14 +40,15 @@ def fairness(bench: Bench) -> Figures:
         Ask(
             target="gateway",
             model=models[stream % len(models)],
-            prompt=f"{stream} of {key}: say it",
+            prompt=f"Say {stream}:",
             tokens=TOKENS,
             key=secrets[key],
         )
         for key in KEYS
         for stream in range(STREAMS[key])
     )
-    plan = Plan(targets={"gateway": bench.gateway.url}, asks=asks, workers=len(asks), repeat=True, timeout=600)
+    targets = {"gateway": bench.gateway.url}
+    plan = Plan(targets=targets, asks=asks, workers=len(asks), repeat=True, timeout=600, chat=False)
     with bench.loading(f"A flood of one key for {sizes.before + sizes.window:.0f} s", plan) as loader:
         begin = time.monotonic() + sizes.before
         time.sleep(sizes.before + sizes.window)

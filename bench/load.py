@@ -18,9 +18,10 @@ import aiohttp
 
 from bench.plan import Ask, Done, Plan
 
-PATH = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
+PLAIN = "/v1/completions"
 UNIX = "unix:"
-_TEXT = re.compile(rb'"content": ?"[^"]')
+_TEXT = re.compile(rb'"(?:content|text)": ?"[^"]')
 _TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 _ERROR = re.compile(rb'^data: \{"error": ?(.{0,300})', re.MULTILINE)
 _END = b"data: [DONE]"
@@ -68,13 +69,14 @@ class Load:
                 group.create_task(self._ask(number))
 
     async def _ask(self, number: int) -> None:
-        ask = self._plan.asks[number]
+        ask, chat = self._plan.asks[number], self._plan.chat
+        path = CHAT if chat else PLAIN
         start, first, status, error = time.monotonic(), None, 0, ""
         pieces: list[bytes] = []
         try:
             async with (
                 asyncio.timeout(self._plan.timeout),
-                self._sessions[ask.target].post(PATH, data=_body(ask), headers=_headers(ask)) as response,
+                self._sessions[ask.target].post(path, data=_body(ask, chat), headers=_headers(ask)) as response,
             ):
                 status = response.status
                 async for piece in response.content.iter_any():
@@ -116,13 +118,15 @@ def text_of(answer: bytes) -> str:
     """The text of a stream's events."""
     events = (json.loads(line[6:]) for line in answer.splitlines() if line.startswith(b"data: {"))
     choices = (choice for event in events for choice in event.get("choices", ()))
-    return "".join(choice["delta"].get("content") or "" for choice in choices)
+    return "".join(choice["delta"].get("content") or "" if "delta" in choice else choice["text"] for choice in choices)
 
 
-def _body(ask: Ask) -> bytes:
-    question = {
+def _body(ask: Ask, chat: bool) -> bytes:
+    # A system message that says little takes the place of the template's own, which would cost more than the question.
+    messages = [{"role": "system", "content": "Hi"}, {"role": "user", "content": ask.prompt}]
+    question: dict[str, object] = {"messages": messages} if chat else {"prompt": ask.prompt}
+    question |= {
         "model": ask.model,
-        "messages": [{"role": "user", "content": ask.prompt}],
         "max_tokens": ask.tokens,
         "temperature": 0,
         "ignore_eos": True,

@@ -55,13 +55,12 @@ def many(bench: Bench) -> Figures:
     sizes = QUICK if bench.quick else FULL
     names = _push(bench, sizes.adapters)
     asks = tuple(
-        Ask(target="gateway", model=name, prompt=f"{number}: say it", tokens=TOKENS)
+        Ask(target="gateway", model=name, prompt=f"Say {number}:", tokens=TOKENS)
         for number, name in enumerate(picks(names, PICKS))
     )
     minutes = bench.minutes or sizes.minutes
-    plan = Plan(
-        targets={"gateway": bench.gateway.url}, asks=asks, workers=WORKERS, repeat=True, timeout=600, keep_text=True
-    )
+    targets = {"gateway": bench.gateway.url}
+    plan = Plan(targets=targets, asks=asks, workers=WORKERS, repeat=True, timeout=600, keep_text=True, chat=False)
     before = _work_done(bench)
     with bench.loading(f"{sizes.adapters} adapters for {minutes:g} min", plan) as loader:
         samples = _watch(bench, loader, 60 * minutes)

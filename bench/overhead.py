@@ -85,8 +85,7 @@ def _targets(bench: Bench) -> Iterator[Mapping[str, str]]:
 
 def _together(targets: Mapping[str, str], name: str, model: str, turn: int, tokens: int) -> Plan:
     asks = tuple(
-        Ask(target=name, model=model, prompt=f"{number} {turn}: tell me a story about {number} birds.", tokens=tokens)
-        for number in range(STREAMS)
+        Ask(target=name, model=model, prompt=f"Story {number} of {turn}", tokens=tokens) for number in range(STREAMS)
     )
     return Plan(targets={name: targets[name]}, asks=asks, workers=STREAMS)
 
@@ -94,7 +93,7 @@ def _together(targets: Mapping[str, str], name: str, model: str, turn: int, toke
 def _ask_one_by_one(bench: Bench, title: str, targets: Mapping[str, str], singles: int) -> Sequence[Done]:
     model = bench.workshop.base.name
     asks = tuple(
-        Ask(target=name, model=model, prompt=f"{number}: what comes after {number}?", tokens=2)
+        Ask(target=name, model=model, prompt=f"After {number}?", tokens=2)
         for number in range(singles)
         for name in _rotated(list(targets), number)
     )

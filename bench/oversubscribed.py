@@ -40,7 +40,7 @@ def oversubscribed(bench: Bench) -> Figures:
         _, folder = bench.workshop.push(name, WORDS[number % 2])
         bench.gateway.load_in_engine(name, folder)
     targets = {"gateway": bench.gateway.url, "direct": f"unix:{bench.gateway.engine_socket}"}
-    plan = Plan(targets=targets, asks=(), timeout=LONGEST)
+    plan = Plan(targets=targets, asks=(), timeout=LONGEST, chat=False)
 
     wanted = _asks(names, [0.0] * sizes.capacity)
     capacity = tokens_per_second(bench.ask("Capacity of vLLM alone", replace(plan, asks=wanted, workers=STREAMS)))
@@ -62,7 +62,7 @@ def _asks(names: Sequence[str], times: Sequence[float]) -> tuple[Ask, ...]:
     """Requests at these times, for adapters by popularity, with answers of mixed length."""
     lengths = random.Random(SEED).choices(TOKENS, k=len(times))  # noqa: S311 - a load, no secret
     return tuple(
-        Ask(target="direct", model=name, prompt=f"{number}: say it", tokens=tokens, at=at)
+        Ask(target="direct", model=name, prompt=f"Say {number}:", tokens=tokens, at=at)
         for number, (name, tokens, at) in enumerate(zip(picks(names, len(times)), lengths, times, strict=True))
     )
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One streamed chat request.
+    """One streamed request.
 
     Attributes:
         target: whom to ask, a key of the plan's ``targets``.
         model: the model's name there.
-        prompt: the user's message.
+        prompt: the user's message, or the text to go on from.
         tokens: of the answer; it is exactly this long.
         at: seconds after the start (open loop).
         key: API key, or nothing.
@@ -38,6 +38,7 @@ class Plan:
         repeat: the workers begin anew after the last request, until they are stopped.
         timeout: seconds after which a request is given up.
         keep_text: whether ``Done`` says what was answered.
+        chat: as a conversation; else as a plain completion, without a chat template's tokens before the prompt.
     """
 
     targets: Mapping[str, str]
@@ -46,6 +47,7 @@ class Plan:
     repeat: bool = False
     timeout: float = 150.0
     keep_text: bool = False
+    chat: bool = True
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Plan":

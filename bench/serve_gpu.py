@@ -62,12 +62,16 @@ def command(name: str, *words: str) -> list[str]:
 
 
 def prepare(work: Path) -> None:
-    """Base and adapters, into the home that the environment names."""
+    """The base, into the home that the environment names."""
     subprocess.run(command("adaptory", "base", "prepare", str(work / "model"), "--name", BASE), check=True)
+
+
+def push(work: Path) -> None:
+    """Every adapter; what was pushed before stays as it is."""
     for number in range(ADAPTERS):
         folder, name = str(work / "adapters" / str(number)), f"a{number}"
-        push = command("registry", "push", folder, name, "--json")
-        subprocess.run(push, check=True, stdout=subprocess.DEVNULL)
+        words = command("registry", "push", folder, name, "--base", BASE, "--json")
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
 def loads() -> dict[str, list[int | None]]:
@@ -109,11 +113,11 @@ def engine_socket(server: psutil.Process) -> str:
     return f"unix:{found}"
 
 
-def run(work: Path, rounds: int) -> list[Measured]:
+def run(work: Path, rounds: int, further: Sequence[str]) -> list[Measured]:
     """Start the server, load every adapter, and measure each load on both ways."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    serve = command("adaptory", "serve", "--port", str(port), *SERVE)
+    serve = command("adaptory", "serve", "--port", str(port), *SERVE, *further)
     with running(serve, environment={}, output=work / "serve.out", ready=lambda: answers(f"{url}/readyz")) as process:
         origins = {"gateway": url, "engine": engine_socket(psutil.Process(process.pid))}
         listed = httpx.get(f"{url}/v1/models").json()["data"]
@@ -143,7 +147,8 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--prepare", action="store_true", help="Prepare the base, push the adapters, and end.")
+    parser.add_argument("--prepare", action="store_true", help="Prepare the base, and end.")
+    parser.add_argument("--engine-arg", action="append", default=[], help="For vLLM; may be repeated.")
     options = parser.parse_args()
     os.environ["ADAPTORY_HOME"] = str(options.work / "home")
     began = time.monotonic()
@@ -151,7 +156,9 @@ def main() -> None:
         prepare(options.work)
         print(f"prepared in {time.monotonic() - began:.0f} s", flush=True)
         return
-    results = run(options.work, options.rounds)
+    push(options.work)
+    print(f"{ADAPTERS} adapters pushed in {time.monotonic() - began:.0f} s", flush=True)
+    results = run(options.work, options.rounds, [f"--engine-arg={argument}" for argument in options.engine_arg])
     table = Table(*(field.name for field in fields(Measured)), title="1,024 requests at once")
     for one in results:
         table.add_row(*map(str, astuple(one)))

@@ -35,10 +35,9 @@ def swap(bench: Bench) -> Figures:
     sizes = QUICK if bench.quick else FULL
     versions = [bench.workshop.push(NAME, word)[0] for word in WORDS]
     bench.workshop.promote(versions[0])
-    asks = tuple(
-        Ask(target="gateway", model=NAME, prompt=f"{worker}: say it", tokens=TOKENS) for worker in range(WORKERS)
-    )
-    plan = Plan(targets={"gateway": bench.gateway.url}, asks=asks, workers=WORKERS, repeat=True, keep_text=True)
+    asks = tuple(Ask(target="gateway", model=NAME, prompt=f"Say {worker}:", tokens=TOKENS) for worker in range(WORKERS))
+    targets = {"gateway": bench.gateway.url}
+    plan = Plan(targets=targets, asks=asks, workers=WORKERS, repeat=True, keep_text=True, chat=False)
     seconds = []
     with bench.loading(f"{sizes.promotions} promotions under load", plan) as loader:
         loader.wait_for(_says(WORDS[0], time.monotonic()), LONGEST)

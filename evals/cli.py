@@ -33,7 +33,7 @@ def evaluate(ref: str, suite_file: Path, url: str | None, concurrency: int, as_j
     suite = read_suite(suite_file)
     registry = Registry.open(options)
     version = registry.versions.get(ref)
-    with Server.connect(url or options.server, concurrency) as server, progress() as bar:
+    with Server.connect(url or options.server, concurrency, options.headers) as server, progress() as bar:
         profile = server.profile()
         if profile["base_fingerprint"] != version.manifest.base_fingerprint:
             raise InvalidInput(

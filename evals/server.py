@@ -1,7 +1,7 @@
 """Server: asks the set-up that serves, and proves for every answer which version and profile gave it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +13,7 @@ from evals.items import Item
 from registry.errors import AdaptoryError, NotFound
 
 ATTEMPTS = 8
+TIMEOUT = httpx.Timeout(600, connect=5)
 DIGEST_HEADER = "x-adaptory-digest"
 PROFILE_HEADER = "x-adaptory-profile"
 
@@ -26,10 +27,10 @@ class Server:
 
     @classmethod
     @contextmanager
-    def connect(cls, url: str, concurrency: int) -> "Iterator[Server]":
-        """Open connections to the server at ``url``, such as ``http://127.0.0.1:8000``."""
+    def connect(cls, url: str, concurrency: int, headers: Mapping[str, str]) -> "Iterator[Server]":
+        """Open connections to the server at ``url`` (``http://127.0.0.1:8000``), with ``headers`` on each request."""
         limits = httpx.Limits(max_connections=concurrency)
-        with httpx.Client(base_url=url, timeout=httpx.Timeout(600, connect=5), limits=limits) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, limits=limits) as client:
             yield cls(url, client)
 
     def profile(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _answers(
 
         from export.remote import stream
 
-        yield partial(stream, settings.server, ref), {"model": ref, "server": settings.server}
+        yield partial(stream, settings.server, ref, settings.headers), {"model": ref, "server": settings.server}
         return
     from export.local import best_gguf, context_of, local_answers, materialise
     from registry.store import Registry

@@ -9,16 +9,19 @@ import httpx
 from export.prompts import Messages
 from registry.errors import AdaptoryError, InvalidInput, NotFound, Unavailable
 
-CONNECT = 5.0
+TIMEOUT = httpx.Timeout(None, connect=5.0)
 """Seconds to reach the server; an answer may take as long as it takes."""
 
 
-def stream(server: str, model: str, messages: Messages, options: Mapping[str, Any]) -> Iterator[str]:
+def stream(
+    server: str, model: str, headers: Mapping[str, str], messages: Messages, options: Mapping[str, Any]
+) -> Iterator[str]:
     """Ask, and give the answer's text piece by piece.
 
     Args:
         server: URL without ``/v1``.
         model: an adapter's reference or the base's name.
+        headers: of the request.
         messages: the conversation.
         options: ``max_tokens`` and ``temperature``.
 
@@ -29,7 +32,7 @@ def stream(server: str, model: str, messages: Messages, options: Mapping[str, An
     body = {"model": model, "messages": list(messages), "stream": True, **options}
     url = f"{server.rstrip('/')}/v1/chat/completions"
     try:
-        with httpx.stream("POST", url, json=body, timeout=httpx.Timeout(None, connect=CONNECT)) as response:
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=TIMEOUT) as response:
             if response.status_code != httpx.codes.OK:
                 response.read()
                 raise _refusal(response)

@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,13 +14,20 @@ class Settings:
         home: folder of bases, caches and, unless ``registry`` says otherwise, of the registry (``ADAPTORY_HOME``).
         registry: folder of the registry (``ADAPTORY_REGISTRY``), by default ``<home>/registry``.
         actor: who is written into histories (``ADAPTORY_ACTOR``), by default the login name.
-        server: URL of the server that ``eval`` and ``chat`` ask (``ADAPTORY_SERVER``).
+        server: URL of the server that ``eval``, ``chat`` and ``top`` ask (``ADAPTORY_SERVER``).
+        api_key: what they send there, where keys are required (``ADAPTORY_API_KEY``); never printed.
     """
 
     home: Path
     registry: str
     actor: str
     server: str
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP headers of a request to ``server``."""
+        return {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -31,6 +38,7 @@ class Settings:
             registry=environment.get("ADAPTORY_REGISTRY") or str(home / "registry"),
             actor=environment.get("ADAPTORY_ACTOR") or getpass.getuser(),
             server=environment.get("ADAPTORY_SERVER") or "http://127.0.0.1:8000",
+            api_key=environment.get("ADAPTORY_API_KEY") or "",
         )
 
     @property

@@ -45,8 +45,9 @@ def top(server: str | None, once: bool, as_json: bool) -> None:
     require("serve", {"prometheus_client": "prometheus-client"})
     from serve.watcher import Watcher
 
-    url = (server or console.settings().server).rstrip("/").removesuffix("/v1")
-    with Watcher(url, os.environ.get("ADAPTORY_API_KEY", "")) as watcher:
+    settings = console.settings()
+    url = (server or settings.server).rstrip("/").removesuffix("/v1")
+    with Watcher(url, settings.api_key) as watcher:
         if once or as_json or not sys.stdout.isatty():
             _once(watcher, url, as_json)
         else:

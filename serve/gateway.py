@@ -39,7 +39,7 @@ def build(replica: Replica, access: Access, patience: Patience = Patience()) -> 
             *(Route(path, Proxy(replica, access, patience, path), methods=["POST"]) for path in FORWARDED),
             Route("/v1/models", guarded(INFER, routes.models)),
             Route("/v1/models/{model:path}", guarded(INFER, routes.model)),
-            Route("/adaptory/profile", guarded(READ, routes.profile)),
+            Route("/adaptory/profile", guarded(INFER, routes.profile)),
             Route("/healthz", routes.healthz),
             Route("/readyz", routes.readyz),
             Route("/metrics", guarded(READ, routes.metrics)),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.serve_fixtures import BASE, Workshop, server, workshop
+from tests.integration.serve_fixtures import BASE, server, workshop
 from tests.integration.shell import Shell
 
 __all__ = ["server", "workshop"]  # fixtures
@@ -18,6 +18,14 @@ STEPS = 24  # enough for answers that are JSON; the demo trains in earnest
 TRAIN = ("adaptory", "train", "examples/address/recipe.toml")
 
 NewHome = Callable[[str], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes share the tests: those with the server go to one of them, so that it is started once."""
+    with_server = {item.path for item in items if "server" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "server" if item.path in with_server else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +52,7 @@ def new_home(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> NewHom
 
 
 @pytest.fixture(scope="session")
-def checkout(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def checkout(new_home: NewHome, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """The examples, with a short training and a suite of a few items without a gate, and their data."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "examples", folder / "examples")
@@ -52,7 +60,7 @@ def checkout(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Sh
     short = re.sub(r"max_steps = \d+", f"max_steps = {STEPS}", recipe.read_text())
     recipe.write_text(re.sub(r"score_rows = \d+", "score_rows = 4", short))
     suite.write_text(re.sub(r"limit = \d+", "limit = 4", suite.read_text()).partition("[gate]")[0])
-    shell = Shell(workshop.settings.home, folder)
+    shell = Shell(new_home("checkout"), folder)
     shell.run("python", "examples/address/prepare_data.py", "--out", "build/address")
     return shell
 

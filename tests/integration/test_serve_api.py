@@ -87,7 +87,8 @@ def test_a_version_pushed_while_serving_is_callable_at_once(server: Server, work
     assert ask(server.client, "latecomer:1") == YES * TOKENS
     entry = server.models()[str(version)]
     assert entry["adaptory"] == {
-        "digest": version.digest, "version": "latecomer:1", "alias": None, "base": BASE, "loaded": True
+        "digest": version.digest, "version": "latecomer:1", "alias": None, "base": BASE,
+        "loaded": True, "on_disk": True, "pinned": False,
     }  # fmt: skip
 
 

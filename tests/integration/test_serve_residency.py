@@ -2,10 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.integration.serve_fixtures import NO, YES, Server, Workshop
 from tests.integration.shell import Shell
@@ -31,20 +28,20 @@ def replace(folder: Path) -> None:
     weights.write_bytes(bytes(weights.stat().st_size))
 
 
-@pytest.mark.parametrize("damage", [remove, truncate, replace])
-def test_damaged_files_neither_end_the_engine_nor_change_an_answer(
-    server: Server, workshop: Workshop, damage: Callable[[Path], None]
-) -> None:
-    version = workshop.push(f"victim-{damage.__name__}", YES)
-    folder = workshop.settings.cache / "adapters/0" / version.digest.removeprefix("sha256:")
+def test_damaged_files_neither_end_the_engine_nor_change_an_answer(server: Server, workshop: Workshop) -> None:
     engine = server.engine_core().pid
-    assert ask(server, str(version)) == YES * 4
-    damage(folder)  # while it is loaded
-    assert ask(server, str(version)) == YES * 4
-    for number in range(HOST_ADAPTERS + 3):  # until the engine has forgotten it
-        other = workshop.push(f"other-{damage.__name__}-{number}", NO)
+    victims = []
+    for damage in (remove, truncate, replace):
+        victim = workshop.push(f"victim-{damage.__name__}", YES)
+        assert ask(server, str(victim)) == YES * 4
+        damage(workshop.settings.cache / "adapters/0" / victim.digest.removeprefix("sha256:"))
+        assert ask(server, str(victim)) == YES * 4  # while it is loaded
+        victims.append(victim)
+    for number in range(HOST_ADAPTERS + 3):  # until the engine has forgotten them
+        other = workshop.push(f"other-{number}", NO)
         assert ask(server, str(other)) == NO * 4
-    assert ask(server, str(version)) == YES * 4
+    for victim in victims:
+        assert ask(server, str(victim)) == YES * 4
     assert server.engine_core().pid == engine
 
 

@@ -25,7 +25,7 @@ class FakeEngine:
     questions: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         question = await request.json()
         self.questions.append(question)
         self.keys.append(request.headers.get("authorization", ""))
@@ -35,9 +35,11 @@ class FakeEngine:
         await answer.prepare(request)
         if question["model"] == SILENT:
             await asyncio.sleep(60)
-        await answer.write(_event({"choices": [{"delta": {"role": "assistant", "content": ""}}]}))
+        if "messages" in question:
+            await answer.write(_event({"choices": [{"delta": {"role": "assistant", "content": ""}}]}))
+        text = {"delta": {"content": question["model"]}} if "messages" in question else {"text": question["model"]}
         for _ in range(question["max_tokens"]):
-            await answer.write(_event({"choices": [{"delta": {"content": question["model"]}}]}))
+            await answer.write(_event({"choices": [text]}))
             if question["model"] == BROKEN:
                 await answer.write(_event({"error": {"message": "it broke"}}))
                 return answer
@@ -55,7 +57,8 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
     fake = FakeEngine(socket=tmp_path / "engine.sock")
     loop = asyncio.new_event_loop()
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", fake.chat)
+    app.router.add_post("/v1/chat/completions", fake.answer)
+    app.router.add_post("/v1/completions", fake.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
 
     async def start() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,10 @@ def carry_out(wanted: Plan) -> list[Done]:
         return sorted(loader.finish(), key=lambda one: one.number)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_everything_is_asked_and_told(engine: FakeEngine, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "chat"), [(0, True), (2, True), (2, False)])
+def test_everything_is_asked_and_told(engine: FakeEngine, workers: int, chat: bool) -> None:
     asks = [ask(target=target, tokens=tokens) for target in ("port", "socket") for tokens in (1, 4)]
-    done = carry_out(plan(engine, *asks, workers=workers))
+    done = carry_out(replace(plan(engine, *asks, workers=workers), chat=chat))
     assert [(one.number, one.target, one.tokens, one.text) for one in done] == [
         (0, "port", 1, "word"), (1, "port", 4, "word" * 4), (2, "socket", 1, "word"), (3, "socket", 4, "word" * 4)
     ]  # fmt: skip

@@ -29,7 +29,7 @@ STATUS = {
     ("GET", "/v1/models"): (401, 401, 401, 401, 401, 401, 403, 200, 200, 403, 200),
     ("GET", "/v1/models/demo:1"): (401, 401, 401, 401, 401, 401, 403, 404, 200, 403, 200),
     ("GET", "/v1/models/demo:2"): (401, 401, 401, 401, 401, 401, 403, 404, 404, 403, 404),
-    ("GET", "/adaptory/profile"): READING,
+    ("GET", "/adaptory/profile"): (401, 401, 401, 401, 401, 401, 403, 200, 200, 403, 200),
     ("GET", "/metrics"): READING,
     ("GET", "/healthz"): (200,) * len(CALLERS),
     ("GET", "/readyz"): (503,) * len(CALLERS),
