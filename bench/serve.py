@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the parts and print their figures. Returns 1 if a part could not be carried out."""
     options = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends this, it ends the server too
     from bench.gateway import gateway
     from bench.part import Bench
     from bench.table import blank, show

@@ -1,8 +1,9 @@
 """Many adapters over one NF4 base on a GPU: through the gateway beside the same engine asked directly, in one run.
 
 ``python -m bench.serve_gpu WORK --json FILE`` takes what ``bench.large_model`` wrote to WORK, prepares the base, pushes
-the adapters, starts the server and measures. Each measure is 1,024 requests sent at once, about 256 tokens in and 128
-out. The popularity of 32 adapters is Pareto's, shape 0.8: the first has about 43 % of the requests.
+the adapters, starts the server and measures. A burst is 1,024 requests sent at once, about 256 tokens in and 128 out;
+"steady" is 1,024 clients that each ask three times. The popularity of 32 adapters is Pareto's, shape 0.8: the first has
+about 43 % of the requests.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from bench.process import answers, free_port, running
 
 BASE = "llama-8b-shape"
 REQUESTS = 1024
+STEADY = 3
 NUMBERS_IN = 60  # of three digits: about 256 tokens, with the chat template
 TOKENS_OUT = 128
 ADAPTERS = 32
@@ -74,22 +76,23 @@ def push(work: Path) -> None:
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
-def loads() -> dict[str, list[int | None]]:
+def loads(steady: bool) -> dict[str, list[int | None]]:
     """Name of a load -> the adapter of each request, None for the base."""
     draw = random.Random(1)  # noqa: S311 - a load, no secret
-    skewed: list[int | None] = [min(ADAPTERS - 1, int(draw.paretovariate(0.8)) - 1) for _ in range(REQUESTS)]
-    return {
+    skewed: list[int | None] = [min(ADAPTERS - 1, int(draw.paretovariate(0.8)) - 1) for _ in range(REQUESTS * STEADY)]
+    bursts: dict[str, list[int | None]] = {
         "base": [None] * REQUESTS,
         "8 adapters": [number % 8 for number in range(REQUESTS)],
-        "32 adapters, Pareto": skewed,
+        "32 adapters, Pareto": skewed[:REQUESTS],
     }
+    return bursts | ({"32 adapters, Pareto, steady": skewed} if steady else {})
 
 
 def measure(load: str, target: str, origin: str, models: Sequence[str]) -> Measured:
-    """Send everything at once and wait for the last answer."""
+    """Send as many as fit at once and wait for the last answer."""
     draw = random.Random(load)  # noqa: S311 - a load, no secret
     asks = tuple(Ask(target=target, model=model, prompt=numbers(draw), tokens=TOKENS_OUT) for model in models)
-    with Loader(Plan(targets={target: origin}, asks=asks, workers=len(asks), timeout=LONGEST)) as loader:
+    with Loader(Plan(targets={target: origin}, asks=asks, workers=min(len(asks), REQUESTS), timeout=LONGEST)) as loader:
         done: Sequence[Done] = loader.finish()
     first = first_token_seconds(done, LONGEST)
     failed = [one for one in done if not one.ok]
@@ -113,7 +116,7 @@ def engine_socket(server: psutil.Process) -> str:
     return f"unix:{found}"
 
 
-def run(work: Path, rounds: int, further: Sequence[str]) -> list[Measured]:
+def run(work: Path, further: Sequence[str], *, rounds: int, steady: bool) -> list[Measured]:
     """Start the server, load every adapter, and measure each load on both ways."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -127,7 +130,7 @@ def run(work: Path, rounds: int, further: Sequence[str]) -> list[Measured]:
         measure("warm-up", "gateway", url, [f"a{number}:1" for number in range(ADAPTERS)])
         results = []
         for _ in range(rounds):
-            for load, adapters in loads().items():
+            for load, adapters in loads(steady).items():
                 for target, origin in origins.items():
                     refs = [BASE if number is None else f"a{number}:1" for number in adapters]
                     models = refs if target == "gateway" else [in_engine.get(ref, ref) for ref in refs]
@@ -147,7 +150,8 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--prepare", action="store_true", help="Prepare the base, and end.")
+    parser.add_argument("--prepare", action="store_true", help="Prepare the base, push the adapters, and end.")
+    parser.add_argument("--steady", action="store_true", help="Measure the steady load too.")
     parser.add_argument("--engine-arg", action="append", default=[], help="For vLLM; may be repeated.")
     options = parser.parse_args()
     os.environ["ADAPTORY_HOME"] = str(options.work / "home")
@@ -155,10 +159,12 @@ def main() -> None:
     if options.prepare:
         prepare(options.work)
         print(f"prepared in {time.monotonic() - began:.0f} s", flush=True)
+        began = time.monotonic()
+        push(options.work)
+        print(f"{ADAPTERS} adapters pushed in {time.monotonic() - began:.0f} s", flush=True)
         return
-    push(options.work)
-    print(f"{ADAPTERS} adapters pushed in {time.monotonic() - began:.0f} s", flush=True)
-    results = run(options.work, options.rounds, [f"--engine-arg={argument}" for argument in options.engine_arg])
+    further = [f"--engine-arg={argument}" for argument in options.engine_arg]
+    results = run(options.work, further, rounds=options.rounds, steady=options.steady)
     table = Table(*(field.name for field in fields(Measured)), title="1,024 requests at once")
     for one in results:
         table.add_row(*map(str, astuple(one)))

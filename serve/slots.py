@@ -10,8 +10,10 @@ gets one that nobody computes in; else the last in that order of those that hold
 and come after the claim, is closed: nothing more is admitted from it, and when its last request has ended its slot
 goes to whichever claim is then first.
 
-The batch is kept full meanwhile. The freed sequences of a closed line go to the others, the last line that has
-anything to admit is closed for an overdue claim only, and when there is none, every second slot goes to the longest
+The batch is kept full meanwhile. The freed sequences of a closed line go to the others; and for a claim that has
+waited for less than a round (below) and whose key is about equal, a line with anything to admit is closed only if N
+requests wait in the other open lines. So a deep line fills the batch beside shallow ones, and these are emptied rather
+than come back for the rest. When nobody who holds a slot has anything to admit, every second slot goes to the longest
 line among those whose keys are about equal: a slot for an adapter with two requests is a dear one.
 
 Bound. D is the longest time that one request spends in the engine, L the most lines that ever wait at once, and a flow
@@ -32,7 +34,6 @@ adapters was served twice as much as each of the others at 4 rounds, and the sam
 ``docs/decisions/0005``) and takes every slot, which costs up to two more rounds of Q + D.
 """
 
-import math
 from dataclasses import dataclass, field
 
 from serve.contest import Contest, place
@@ -199,10 +200,10 @@ class Slots:
 
     def _go_on(self, now: float, quiet: Ticket | None = None) -> None:
         """Admit whoever may be."""
-        rounds = 1 + len(self._claims) / self.slots
-        overdue = now - self.patience * rounds * (self.quantum + self._mean_seconds)
+        turns = (1 + len(self._claims) / self.slots) * (self.quantum + self._mean_seconds)
+        overdue = now - self.patience * turns
         while True:
-            self._close(now, overdue)
+            self._close(now, overdue, now - min(self.patience, 1) * turns)
             line = self._next(overdue) if self.running < self.sequences else None
             if line is None:
                 return
@@ -244,7 +245,7 @@ class Slots:
         if ticket is not quiet:
             ticket.admit()
 
-    def _close(self, now: float, overdue: float) -> None:
+    def _close(self, now: float, overdue: float, late: float) -> None:
         """Have lines hand over their slots to claims that go before them."""
         closing = [line for line in self._holders.values() if line.closing]
         if not self._claims:
@@ -255,23 +256,28 @@ class Slots:
         ended = [line for line in self._holders.values() if self._may_close(line, now)]
         if not ended:
             return
-        ended.sort(key=lambda line: place(line, overdue))
+        ended.sort(key=lambda line: place(line, overdue), reverse=True)
         coming = self.slots - self._busy + sum(line.size for line in closing)
+        backlog = sum(line.waiting for line in self._holders.values() if not line.closing)
         for claim in self._claims.least(coming + len(ended), overdue):
             coming -= claim.size
-            while coming < 0:
-                if not ended or not self._goes_before(claim, ended[-1], overdue):
-                    return
-                line = ended.pop()
-                line.closing = True
-                self._sort(line)
-                coming += line.size
+            for line in tuple(ended):
+                if coming >= 0:
+                    break
+                fills = (
+                    line.waiting and backlog - line.waiting < self.sequences and claim.size == line.size < self.slots
+                )
+                equal = line.counters[0] <= claim.counters[0] + self.turn
+                keep = fills and equal and claim.since > late
+                if place(claim, overdue) < place(line, overdue) and not keep:
+                    ended.remove(line)
+                    line.closing = True
+                    self._sort(line)
+                    backlog -= line.waiting
+                    coming += line.size
+            if coming < 0:
+                return
 
     def _may_close(self, line: Line, now: float) -> bool:
-        return bool(line.size and line.running and not line.closing) and now - (line.held or -math.inf) >= self.quantum
-
-    def _goes_before(self, claim: Line, line: Line, overdue: float) -> bool:
-        if place(claim, overdue) >= place(line, overdue):
-            return False
-        alone = line.waiting and len(self._open) == 1 and claim.size == line.size < self.slots
-        return not alone or claim.since <= overdue
+        had = line.held is not None and now - line.held >= self.quantum
+        return bool(had and line.size and line.running and not line.closing)

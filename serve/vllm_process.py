@@ -21,6 +21,10 @@ ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 that one (0.32, CpuPlatform, shm_broadcast). With this and the executor ``uni`` both are one process, which computes on
 every core: on two of them about twice the tokens a second with adapters (``docs/performance.md``)."""
 
+KEEP_ALIVE = 3600
+"""Seconds that vLLM keeps an idle connection: longer than ``serve.engine`` does. With vLLM's own 5 a request could be
+sent on a connection that it was closing, and a client got 503 (seen once in 6,000 requests on a GPU)."""
+
 SPARE_HOST_ADAPTERS = 2
 """vLLM keeps an unloaded adapter in its host tier until it needs the room: room for those that failed the probe."""
 
@@ -80,6 +84,7 @@ def engine_environment(options: EngineOptions, runtime: Path, inherited: Mapping
     environment = dict(inherited) | {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE),
         "ADAPTORY_RESOLVER": "",  # names are the gateway's (see resolver.py)
         "VLLM_RPC_BASE_PATH": str(runtime),  # its own sockets lie in the private folder too
         "HF_HUB_OFFLINE": "1",

@@ -163,6 +163,27 @@ def test_many_adapters_on_few_slots_keep_the_batch_full() -> None:
     assert sum(filled) / len(filled) >= 0.9 * 64
 
 
+def test_a_burst_of_equal_answers_leaves_no_slot_to_drain_while_a_deep_line_waits() -> None:
+    """As measured on a GPU: a whole batch ends at once, and the deepest line came too late for a slot."""
+    shallow = [(0.01 * number, Request(f"a{number % 8}", seconds=LONGEST)) for number in range(400)]
+    deep = [(4.5, Request("deep", seconds=LONGEST)) for _ in range(400)]
+    tail = [(4.6, Request(f"b{number % 22}", seconds=LONGEST)) for number in range(44)]
+    world = World(Slots(8, 200, 1000))
+    world.run([*shallow, *deep, *tail])
+    full = [sum(r.begun <= at < r.gone for r in world.done if r.begun is not None and r.gone) for at in (3, 8, 13, 18)]
+    assert min(full) >= 180, full
+
+
+@pytest.mark.parametrize(("key", "most"), [("key", 1.5 * (QUANTUM + 1) + QUANTUM + 1), ("other", QUANTUM + 1)])
+def test_lines_that_fill_the_batch_make_way_after_a_round_or_for_a_key_served_less(key: str, most: float) -> None:
+    lines = [(0.13 * number, Request("ab"[number % 2], seconds=1)) for number in range(8)]
+    claim = Request("c", key)
+    world = World(Slots(2, 4, 100), lambda request, _: None if request is claim else Request(request.digest, seconds=1))
+    world.run([*lines, (20.0, claim)], until=100)
+    assert claim.begun is not None
+    assert claim.begun - claim.came <= most
+
+
 def test_base_requests_need_a_sequence_and_no_slot() -> None:
     core = Slots(1, 2, 10)
     adapter, base, late = (Ticket(digest, Asker(), 0, 0, lambda: None) for digest in ("a", BASE, BASE))
