@@ -46,7 +46,7 @@ unit: $(INSTALLED)  ## Fast tests without engines.
 	$(BIN)/python -m pytest tests/unit -n 2
 
 integration: $(INSTALLED)  ## Tests on real vLLM, llama.cpp and a real model.
-	$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/integration
 
 bench: $(INSTALLED)  ## Measure what docs/performance.md says.
 	$(BIN)/python bench/startup.py

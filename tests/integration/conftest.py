@@ -20,14 +20,6 @@ TRAIN = ("adaptory", "train", "examples/address/recipe.toml")
 NewHome = Callable[[str], Path]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes share the tests: those with the server go to one of them, so that it is started once."""
-    with_server = {item.path for item in items if "server" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "server" if item.path in with_server else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the base is prepared, which takes a while, and nothing else is done."""
