@@ -8,6 +8,8 @@ INSTALLED := .venv/installed
 LISTS := requirements/$(DEVICE).txt requirements/dev.txt requirements/demo.txt
 # The CPU's list is complete and must stay alone (see its head); on a GPU torch brings its CUDA packages itself.
 NO_DEPS_cpu := --no-deps
+# llama.cpp without its picture models, which nothing here uses: they take long to build.
+LLAMA_CPP := CMAKE_ARGS=-DLLAVA_BUILD=OFF
 STARTED := $(shell date +%s)
 
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ install: $(INSTALLED)  ## Make .venv and install everything, pinned.
 $(INSTALLED): $(LISTS) pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet pip==26.3 setuptools==78.1.1 wheel==0.48.0
-	$(BIN)/python -m pip install --progress-bar off $(NO_DEPS_$(DEVICE)) -r requirements/$(DEVICE).txt
+	$(LLAMA_CPP) $(BIN)/python -m pip install --progress-bar off $(NO_DEPS_$(DEVICE)) -r requirements/$(DEVICE).txt
 	$(BIN)/python -m pip install --progress-bar off --no-deps -r requirements/dev.txt -r requirements/demo.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo $$(( $$(date +%s) - $(STARTED) )) > $@

@@ -2,13 +2,13 @@
 
 import click
 
-from registry.cli_alias import history, promote, rollback
-from registry.cli_key import key
-from registry.cli_push import check, push
-from registry.cli_read import list_versions, pull, show
-from registry.cli_replicas import replicas
-from registry.cli_usage import usage
-from registry.cli_verify import verify
+from registry.commands.alias import history, promote, rollback
+from registry.commands.key import key
+from registry.commands.push import check, push
+from registry.commands.read import list_versions, pull, show
+from registry.commands.replicas import replicas
+from registry.commands.usage import usage
+from registry.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

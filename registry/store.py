@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from registry.aliases import Aliases
-from registry.api_keys import Keys
-from registry.artifacts import Artifacts
-from registry.blobs import Blobs
-from registry.database import Database
+from registry.embedded.aliases import Aliases
+from registry.embedded.api_keys import Keys
+from registry.embedded.artifacts import Artifacts
+from registry.embedded.blobs import Blobs
+from registry.embedded.database import Database
+from registry.embedded.events import Events
+from registry.embedded.known_bases import KnownBases
+from registry.embedded.profiles import Profiles
+from registry.embedded.replicas import Replicas
+from registry.embedded.reports import Reports
+from registry.embedded.usage import UsageBook
+from registry.embedded.verification import Verification
+from registry.embedded.versions import Versions
 from registry.errors import InvalidInput
-from registry.events import Events
-from registry.known_bases import KnownBases
-from registry.profiles import Profiles
-from registry.replicas import Replicas
-from registry.reports import Reports
 from registry.settings import Settings
-from registry.usage import UsageBook
-from registry.verification import Verification
-from registry.versions import Versions
 
 
 class Registry:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from registry.embedded.replicas import Replicas
 from registry.replica_status import AliasStatus, ReplicaStatus
-from registry.replicas import Replicas
 from registry.times import now
 from serve.catalogue import Catalogue
 from serve.swap import Swaps

@@ -66,21 +66,21 @@ def serve(
     bases = LocalBases(settings.bases)
     base = bases.get(base_name)
 
+    from serve.engine.profile import find_engine, serving_profile
     from serve.port import listen
-    from serve.profile import find_engine, serving_profile
 
     installed = find_engine()
     cpu = installed.device == "cpu"
     listener = listen(host, port)
 
     from registry.store import Registry
-    from serve.access import keys_required
-    from serve.cache_folder import claim
+    from serve.adapters.cache_folder import claim
+    from serve.engine.vllm_process import EngineOptions
+    from serve.gateway.access import keys_required
     from serve.limits import fitting_rank
     from serve.pins import check_pins
     from serve.server import ServerOptions
     from serve.startup import serve_until_stopped
-    from serve.vllm_process import EngineOptions
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("serve").setLevel(logging.INFO)

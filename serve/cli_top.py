@@ -14,7 +14,7 @@ from registry import console
 from registry.errors import Unavailable
 
 if TYPE_CHECKING:
-    from serve.watcher import Watcher
+    from serve.watching.watcher import Watcher
 
 REFRESH_SECONDS = 1.0
 LINES_AROUND = 11
@@ -43,7 +43,7 @@ def top(server: str | None, once: bool, as_json: bool) -> None:
     from registry.optional import require
 
     require("serve", {"prometheus_client": "prometheus-client"})
-    from serve.watcher import Watcher
+    from serve.watching.watcher import Watcher
 
     settings = console.settings()
     url = (server or settings.server).rstrip("/").removesuffix("/v1")
@@ -67,7 +67,7 @@ def _once(watcher: "Watcher", url: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from serve.top_screen import screen
+    from serve.watching.top_screen import screen
 
     terminal = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     terminal.print(screen(url, view, "", len(view.rows), terminal.width))
@@ -78,7 +78,7 @@ def _live(watcher: "Watcher", url: str) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from serve.top_screen import screen
+    from serve.watching.top_screen import screen
 
     terminal, view = Console(), None
     with _keys() as pressed, Live(console=terminal, screen=True, auto_refresh=False) as live:

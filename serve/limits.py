@@ -3,7 +3,7 @@
 from registry.base_model import BaseModel
 from registry.errors import InvalidInput
 from registry.store import Registry
-from serve.vllm_process import RANKS
+from serve.engine.vllm_process import RANKS
 
 USUAL_RANK = 16
 

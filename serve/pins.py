@@ -9,8 +9,8 @@ from typing import Any
 from registry.errors import AdaptoryError, InvalidInput, NotFound
 from registry.refs import AdapterRef
 from registry.version import AdapterVersion
+from serve.adapters.residency import Residency
 from serve.catalogue import Catalogue
-from serve.residency import Residency
 
 log = logging.getLogger(__name__)
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from registry.errors import AdaptoryError, InvalidInput
 from registry.profile import ServingProfile
 from registry.version import AdapterVersion
-from serve.access_log import AccessLog, Entry
-from serve.asker import Asker
+from serve.adapters.prefetch import Prefetch
+from serve.adapters.probe import Probe
+from serve.adapters.residency import Residency
 from serve.catalogue import Catalogue, Target
-from serve.engine import Engine
+from serve.engine.client import Engine
+from serve.engine.supervisor import Supervisor
 from serve.errors import AdapterRefused
-from serve.metrics import Metrics
-from serve.prefetch import Prefetch
-from serve.probe import Probe
-from serve.residency import Residency
-from serve.scheduler import Lease, Scheduler
-from serve.supervisor import Supervisor
 from serve.swap import Swaps
-from serve.tracing import Tracing
+from serve.turns.asker import Asker
+from serve.turns.scheduler import Lease, Scheduler
+from serve.watching.access_log import AccessLog, Entry
+from serve.watching.metrics import Metrics
+from serve.watching.tracing import Tracing
 
 log = logging.getLogger(__name__)
 

@@ -15,22 +15,22 @@ import uvicorn
 from registry.base_model import BaseModel
 from registry.profile import ServingProfile
 from registry.store import Registry
-from serve.access import Access
-from serve.access_log import AccessLog
+from serve.adapters.disk_cache import DiskCache
+from serve.adapters.probe import Probe
+from serve.adapters.residency import Residency
 from serve.announcement import Announcement
 from serve.catalogue import Catalogue
-from serve.disk_cache import DiskCache
-from serve.engine import Engine
-from serve.gateway import build
-from serve.metrics import Metrics
+from serve.engine.client import Engine
+from serve.engine.supervisor import Supervisor
+from serve.engine.vllm_process import EngineOptions
+from serve.gateway.access import Access
+from serve.gateway.app import build
 from serve.pins import Pins
-from serve.probe import Probe
 from serve.replica import Replica
-from serve.residency import Residency
-from serve.scheduler import Scheduler
-from serve.supervisor import Supervisor
-from serve.tracing import tracing
-from serve.vllm_process import EngineOptions
+from serve.turns.scheduler import Scheduler
+from serve.watching.access_log import AccessLog
+from serve.watching.metrics import Metrics
+from serve.watching.tracing import tracing
 
 log = logging.getLogger(__name__)
 

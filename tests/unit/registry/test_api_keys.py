@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from registry.api_key import SCOPES, ApiKey, Limits, id_of
 from registry.cli import registry as command
+from registry.embedded.usage import Usage
 from registry.errors import Conflict, InvalidInput, NotFound, Unavailable
 from registry.store import Registry
-from registry.usage import Usage
 
 LATER = datetime.now(UTC) + timedelta(days=400)
 

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from registry.base_model import BaseModel
 from registry.cli import registry as command
+from registry.embedded.replicas import FORGOTTEN_AFTER
 from registry.replica_status import FAILED, SERVING, AliasStatus, ReplicaStatus
-from registry.replicas import FORGOTTEN_AFTER
 from registry.store import Registry
 from registry.times import now
 from tests.unit.registry.conftest import MakeAdapter

@@ -7,9 +7,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-import registry.database
-from registry.database import HEAD, Database
-from registry.tables import metadata
+import registry.embedded.database
+from registry.embedded.database import HEAD, Database
+from registry.embedded.tables import metadata
 
 
 def test_the_migrations_make_the_tables(tmp_path: Path) -> None:
@@ -21,5 +21,5 @@ def test_the_migrations_make_the_tables(tmp_path: Path) -> None:
 
 def test_the_newest_migration_is_the_head() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(registry.database.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(registry.embedded.database.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD

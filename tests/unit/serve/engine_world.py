@@ -4,9 +4,9 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from serve.asker import Asker
-from serve.slots import BASE, Slots
-from serve.ticket import Ticket
+from serve.turns.asker import Asker
+from serve.turns.slots import BASE, Slots
+from serve.turns.ticket import Ticket
 
 
 @dataclass(eq=False)

@@ -15,12 +15,12 @@ from starlette.types import ASGIApp
 from registry.base_model import BaseModel
 from registry.profile import ServingProfile
 from registry.store import Registry
-from serve.access import Access
-from serve.engine import Engine
-from serve.gateway import build
-from serve.patience import Patience
+from serve.engine.client import Engine
+from serve.engine.vllm_process import EngineOptions
+from serve.gateway.access import Access
+from serve.gateway.app import build
+from serve.gateway.patience import Patience
 from serve.server import Server, ServerOptions, build_replica
-from serve.vllm_process import EngineOptions
 
 Result = TypeVar("Result")
 Headers = Sequence[tuple[bytes, bytes]]

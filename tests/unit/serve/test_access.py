@@ -12,9 +12,9 @@ from registry import api_key
 from registry.base_model import BaseModel
 from registry.errors import InvalidInput
 from registry.store import Registry
-from serve import asker
-from serve.access import keys_required
-from serve.keyring import Keyring
+from serve.gateway.access import keys_required
+from serve.gateway.keyring import Keyring
+from serve.turns import asker
 from tests.unit.serve.conftest import Push
 from tests.unit.serve.gateway_parts import Gateway, gateway
 

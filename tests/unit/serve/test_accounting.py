@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from registry.embedded.usage import Usage, UsageBook
 from registry.errors import Unavailable
 from registry.store import Registry
-from registry.usage import Usage, UsageBook
-from serve import accounting
-from serve.accounting import OTHER, Accounting
+from serve.gateway import accounting
+from serve.gateway.accounting import OTHER, Accounting
 
 DAY = datetime(2030, 1, 2, 23, 59, tzinfo=UTC)
 

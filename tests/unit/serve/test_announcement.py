@@ -9,18 +9,18 @@ import pytest
 
 from registry.alias import Alias
 from registry.base_model import BaseModel
+from registry.embedded.replicas import Replicas
 from registry.errors import Refused, Unavailable
-from registry.replicas import Replicas
 from registry.rollout import Outcome, prove_served, wait_until_served
 from registry.store import Registry
 from registry.version import AdapterVersion
+from serve.adapters.disk_cache import DiskCache
+from serve.adapters.prefetch import Prefetch
+from serve.adapters.residency import Residency
 from serve.announcement import Announcement
 from serve.catalogue import Catalogue
-from serve.disk_cache import DiskCache
 from serve.errors import AdapterRefused
 from serve.pins import Pins
-from serve.prefetch import Prefetch
-from serve.residency import Residency
 from serve.swap import Swaps
 from tests.unit.serve.conftest import Push, tiny_base
 

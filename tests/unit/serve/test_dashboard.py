@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.access_log import Entry
-from serve.metrics import Metrics, Presence
-from serve.moment import gauges
+from serve.gateway.moment import gauges
+from serve.watching.access_log import Entry
+from serve.watching.metrics import Metrics, Presence
 
 FILE = Path(__file__).parents[3] / "deploy" / "grafana" / "adaptory.json"
 METRIC = re.compile(r"adaptory_[a-z_]+")

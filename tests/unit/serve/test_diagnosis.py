@@ -1,6 +1,6 @@
 import pytest
 
-from serve.diagnosis import explain, stage
+from serve.engine.diagnosis import explain, stage
 
 
 @pytest.mark.parametrize(

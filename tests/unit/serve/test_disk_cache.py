@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from registry.errors import Unavailable
 from registry.store import Registry
 from registry.version import AdapterVersion
-from serve.cache_folder import claim
-from serve.disk_cache import DiskCache
+from serve.adapters.cache_folder import claim
+from serve.adapters.disk_cache import DiskCache
 from tests.unit.serve.conftest import Push
 
 VERSIONS = 6
@@ -168,10 +168,10 @@ def test_a_full_disk_costs_what_is_idle_and_then_the_one_request(
 KILLED_PULL = """
 import asyncio, sys, time
 from pathlib import Path
-from registry.blobs import folder_made_whole
+from registry.embedded.blobs import folder_made_whole
 from registry.store import Registry
-from serve.cache_folder import claim
-from serve.disk_cache import DiskCache
+from serve.adapters.cache_folder import claim
+from serve.adapters.disk_cache import DiskCache
 
 registry = Registry(Path(sys.argv[1]))
 version = registry.versions.get("demo:1")

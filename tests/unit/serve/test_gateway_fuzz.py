@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from registry.base_model import BaseModel
 from registry.store import Registry
-from serve.gateway import FORWARDED
-from serve.question import MAX_BODY
+from serve.gateway.app import FORWARDED
+from serve.gateway.question import MAX_BODY
 from tests.unit.serve.conftest import Push
 from tests.unit.serve.gateway_parts import Gateway, Reply, gateway
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.store import Registry
-from serve.disk_cache import DiskCache
-from serve.residency import Residency
-from serve.vllm_process import SPARE_HOST_ADAPTERS
+from serve.adapters.disk_cache import DiskCache
+from serve.adapters.residency import Residency
+from serve.engine.vllm_process import SPARE_HOST_ADAPTERS
 from tests.unit.serve.conftest import Push
 
 LIMIT = 4

@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from serve.access_log import AccessLog, Entry
-from serve.metrics import IDLE_SECONDS, MOST_ADAPTERS, OTHER, Metrics, Presence
+from serve.watching.access_log import AccessLog, Entry
+from serve.watching.metrics import IDLE_SECONDS, MOST_ADAPTERS, OTHER, Metrics, Presence
 
 
 def ended(status: int = 200, **fields: object) -> Entry:

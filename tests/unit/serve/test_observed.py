@@ -7,9 +7,9 @@ from starlette.types import Receive, Scope, Send
 
 from registry.base_model import BaseModel
 from registry.store import Registry
-from serve.scrape import Interval, Scrape
-from serve.top import View
-from serve.tracing import Traced
+from serve.watching.scrape import Interval, Scrape
+from serve.watching.top import View
+from serve.watching.tracing import Traced
 from tests.unit.serve.conftest import Push
 from tests.unit.serve.gateway_parts import Gateway, ask, gateway
 

@@ -12,7 +12,7 @@ from serve.errors import (
     RateLimited,
     ScopeMissing,
 )
-from serve.openai_errors import from_adaptory, from_engine
+from serve.gateway.openai_errors import from_adaptory, from_engine
 
 
 @pytest.mark.parametrize(

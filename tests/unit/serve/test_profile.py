@@ -5,8 +5,8 @@ import pytest
 from registry.base_model import BaseModel
 from registry.errors import InvalidInput
 from registry.store import Registry
+from serve.engine.profile import InstalledEngine, serving_profile
 from serve.limits import fitting_rank
-from serve.profile import InstalledEngine, serving_profile
 from tests.unit.serve.conftest import Push
 
 ENGINE = InstalledEngine("0.32.0", "cpu")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.question import MAX_BODY, BadRequest, parse, read_body, request_id
+from serve.gateway.question import MAX_BODY, BadRequest, parse, read_body, request_id
 
 
 def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -12,7 +12,7 @@ from registry.api_key import Limits
 from registry.base_model import BaseModel
 from registry.store import Registry
 from serve.errors import RateLimited
-from serve.quota import Allowance, duration
+from serve.gateway.quota import Allowance, duration
 from tests.unit.serve.conftest import Push
 from tests.unit.serve.gateway_parts import gateway
 

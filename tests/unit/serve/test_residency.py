@@ -12,9 +12,9 @@ import pytest
 from registry.errors import Corrupted
 from registry.store import Registry
 from registry.version import AdapterVersion
-from serve.disk_cache import DiskCache
+from serve.adapters.disk_cache import DiskCache
+from serve.adapters.residency import Residency, engine_name
 from serve.errors import AdapterRefused, EngineAway
-from serve.residency import Residency, engine_name
 from tests.unit.serve.conftest import Push
 
 

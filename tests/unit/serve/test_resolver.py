@@ -15,8 +15,8 @@ from registry.refs import AdapterRef
 from registry.settings import Settings
 from registry.store import Registry
 from registry.version import AdapterVersion
+from serve.engine.vllm_process import EngineOptions, engine_environment
 from serve.resolver import MISS_SECONDS, MOST_MISSES, RegistryResolver
-from serve.vllm_process import EngineOptions, engine_environment
 from tests.unit.serve.conftest import Push, tiny_base
 
 

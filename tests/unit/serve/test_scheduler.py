@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from serve.asker import Asker
 from serve.errors import DeadlinePassed
-from serve.scheduler import Scheduler
-from serve.slots import BASE
+from serve.turns.asker import Asker
+from serve.turns.scheduler import Scheduler
+from serve.turns.slots import BASE
 
 ANYONE = Asker()
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.asker import Asker
 from serve.errors import QueueFull
-from serve.slots import BASE, Slots
-from serve.ticket import Ticket
+from serve.turns.asker import Asker
+from serve.turns.slots import BASE, Slots
+from serve.turns.ticket import Ticket
 from tests.unit.serve.engine_world import Request, World
 
 QUANTUM = 2.0

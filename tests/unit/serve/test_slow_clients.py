@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from registry.api_key import Limits
 from registry.base_model import BaseModel
 from registry.store import Registry
-from serve.patience import Patience
-from serve.quota import Quotas
+from serve.gateway.patience import Patience
+from serve.gateway.quota import Quotas
 from tests.unit.serve.gateway_parts import Gateway, ask, gateway, served
 
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\nauthorization: Bearer %s\r\n\r\n"

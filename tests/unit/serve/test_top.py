@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from serve.access_log import Entry
 from serve.cli_top import top
-from serve.metrics import FIRST, Metrics, Presence
-from serve.scrape import Interval, Scrape
-from serve.top import View
-from serve.top_screen import screen
+from serve.watching.access_log import Entry
+from serve.watching.metrics import FIRST, Metrics, Presence
+from serve.watching.scrape import Interval, Scrape
+from serve.watching.top import View
+from serve.watching.top_screen import screen
 
 GAUGES = {"engine_ready": 1.0, "requests_inside": 5, "requests_waiting": 2, "slots": 4, "slots_taken": 1,
           "adapters_loaded": 1, "versions_servable": 2}  # fmt: skip

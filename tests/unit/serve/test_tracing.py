@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from serve.access_log import Entry
-from serve.tracing import Tracing, tracing
+from serve.watching.access_log import Entry
+from serve.watching.tracing import Tracing, tracing
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ENTRY = Entry("id-1", "/v1/chat/completions", model="demo", version="demo:3", digest="sha256:ab", status=200,
@@ -98,7 +98,9 @@ def test_a_request_that_never_got_its_turn_ends_too(traced: Tracing, collector: 
 
 
 def test_nothing_is_imported_where_no_traces_are_asked_for() -> None:
-    program = "import sys, serve.tracing as t; t.tracing({}).begin('/', []); print('opentelemetry' in sys.modules)"
+    program = (
+        "import sys, serve.watching.tracing as t; t.tracing({}).begin('/', []); print('opentelemetry' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve import warden
+from serve.engine import warden
 
 WARDEN = str(Path(warden.__file__))
 

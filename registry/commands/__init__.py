@@ -1,0 +1,1 @@
+"""The subcommands of ``registry``, a file each."""

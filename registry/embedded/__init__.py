@@ -1,0 +1,1 @@
+"""The embedded registry: tables and blobs, opened in this process."""

@@ -1,0 +1,102 @@
+"""Artifacts: merged and converted forms, kept as children of a version."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from registry.artifact import Artifact
+from registry.embedded.blobs import Blobs, OnBytes, folder_made_whole
+from registry.embedded.database import Database
+from registry.embedded.events import announce
+from registry.embedded.tables import artifacts, versions
+from registry.errors import Conflict
+from registry.files import FileEntry
+from registry.times import from_text, now, to_text
+
+
+class Artifacts:
+    """Every artifact of every version."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def add(self, artifact: Artifact, folder: Path, on_bytes: OnBytes = None) -> Artifact:
+        """Store the files of ``folder`` as an artifact; one of the same form and quant is replaced.
+
+        Args:
+            artifact: what it is; its ``files`` and ``created`` are filled in here.
+            folder: holds the files, perhaps in sub-folders.
+            on_bytes: hears the size of each piece that was copied.
+        """
+        paths = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+        with self._blobs.stage() as staged:
+            files = tuple(self._blobs.copy_in(folder / path, staged, path, on_bytes) for path in paths)
+            self._blobs.keep(staged, files)
+        artifact = replace(artifact, files=files, created=now())
+        with self._database.write() as connection:
+            connection.execute(delete(artifacts).where(*_key(artifact.version_digest, artifact.form, artifact.quant)))
+            connection.execute(
+                insert(artifacts).values(
+                    version_digest=artifact.version_digest,
+                    form=artifact.form,
+                    quant=artifact.quant,
+                    document=json.dumps(artifact.to_json()),
+                    created=to_text(now()),
+                )
+            )
+            named = select(versions.c.name).where(versions.c.digest == artifact.version_digest).distinct()
+            for name in connection.scalars(named).all():
+                payload = {"digest": artifact.version_digest, "form": artifact.form, "quant": artifact.quant}
+                announce(connection, "artifact", name, payload)
+        return artifact
+
+    def list(self, version_digest: str) -> Sequence[Artifact]:
+        """The artifacts of a version, by form and quant."""
+        query = (
+            select(artifacts.c.document)
+            .where(artifacts.c.version_digest == version_digest)
+            .order_by(artifacts.c.form, artifacts.c.quant)
+        )
+        with self._database.read() as connection:
+            return [_artifact(document) for document in connection.scalars(query)]
+
+    def find(self, version_digest: str, form: str, quant: str) -> Artifact | None:
+        """One artifact, or None."""
+        with self._database.read() as connection:
+            document = connection.scalar(select(artifacts.c.document).where(*_key(version_digest, form, quant)))
+        return _artifact(document) if document else None
+
+    def pull(self, artifact: Artifact, target: Path, on_bytes: OnBytes = None) -> None:
+        """Copy an artifact's files into the new folder ``target``, verified; it appears whole or not at all.
+
+        Raises:
+            Conflict: ``target`` exists.
+            Corrupted: the registry's disk holds other bytes than were stored.
+        """
+        if target.exists():
+            raise Conflict(f"{target} exists already.", "Name another folder with --out.")
+        with folder_made_whole(target) as folder:
+            for entry in artifact.files:
+                self._blobs.copy_out(entry, folder / entry.path, on_bytes)
+
+
+def _key(version_digest: str, form: str, quant: str) -> tuple[Any, ...]:
+    return artifacts.c.version_digest == version_digest, artifacts.c.form == form, artifacts.c.quant == quant
+
+
+def _artifact(text: str) -> Artifact:
+    document = json.loads(text)
+    return Artifact(
+        version_digest=document["version_digest"],
+        form=document["form"],
+        quant=document["quant"],
+        files=tuple(FileEntry.from_json(entry) for entry in document["files"]),
+        recipe=document["recipe"],
+        drift=document["drift"],
+        created=from_text(document["created"]),
+    )

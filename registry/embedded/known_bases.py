@@ -1,0 +1,68 @@
+"""KnownBases: the bases that versions in the registry were admitted against."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from registry.base_model import BaseModel
+from registry.embedded.database import Database
+from registry.embedded.tables import adapters, bases
+from registry.errors import Conflict, NotFound
+from registry.times import now, to_text
+
+
+class KnownBases:
+    """Records of bases, so that whoever reads a version knows the shapes it must fit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, base: BaseModel) -> None:
+        """Record a base; the same base again changes nothing.
+
+        Raises:
+            Conflict: its name is taken by another base or by an adapter.
+        """
+        with self._database.write() as connection:
+            self._add(connection, base)
+
+    def get(self, fingerprint: str) -> BaseModel:
+        """Find a base by fingerprint.
+
+        Raises:
+            NotFound: no version was ever pushed for it.
+        """
+        with self._database.read() as connection:
+            document = connection.scalar(select(bases.c.document).where(bases.c.fingerprint == fingerprint))
+        if document is None:
+            raise NotFound(f"The registry knows no base {fingerprint[:19]}….")
+        return BaseModel.from_json(json.loads(document))
+
+    def list(self) -> Sequence[BaseModel]:
+        """All bases, by name."""
+        with self._database.read() as connection:
+            documents = connection.scalars(select(bases.c.document).order_by(bases.c.name)).all()
+        return [BaseModel.from_json(json.loads(document)) for document in documents]
+
+    def _add(self, connection: Connection, base: BaseModel) -> None:
+        known = connection.scalar(select(bases.c.fingerprint).where(bases.c.name == base.name))
+        if known == base.fingerprint:
+            return
+        if known is not None:
+            raise Conflict(
+                f"The registry knows another base called {base.name} ({known[:19]}…).",
+                "Prepare this one under another name.",
+            )
+        if connection.scalar(select(adapters.c.name).where(adapters.c.name == base.name)):
+            raise Conflict(f"{base.name} is an adapter's name.", "Prepare the base under another name.")
+        if connection.scalar(select(bases.c.name).where(bases.c.fingerprint == base.fingerprint)):
+            return  # the same weights under another name: the first name stays
+        connection.execute(
+            insert(bases).values(
+                fingerprint=base.fingerprint,
+                name=base.name,
+                document=json.dumps(base.to_json()),
+                created=to_text(now()),
+            )
+        )

@@ -1,0 +1,1 @@
+"""Adapters on this machine: on its disk, in the engine's memory, and proven there."""

@@ -1,0 +1,1 @@
+"""The gateway: OpenAI's API, keys and quotas before the engine."""

@@ -1,0 +1,1 @@
+"""Turns: who may go to the engine, and when."""

@@ -1,0 +1,1 @@
+"""Watching: metrics, traces, the access log, and ``adaptory top``."""
