@@ -47,16 +47,20 @@ test: unit integration  ## Every test: unit, then integration on the real engine
 unit: $(INSTALLED)  ## Fast tests without engines.
 	$(BIN)/python -m pytest tests/unit -n 2
 
-integration: $(INSTALLED)  ## Tests on real vLLM, llama.cpp and a real model.
-	$(BIN)/python -m pytest tests/integration
+integration: $(INSTALLED)  ## Tests on real servers (PostgreSQL, S3, OCI), then on real vLLM, llama.cpp and a real model.
+	$(BIN)/python -m pytest tests/integration/registry -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration --ignore=tests/integration/registry
 
 bench: $(INSTALLED)  ## Measure what docs/performance.md says.
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/registry.py --json build/bench-registry.json
 	$(BIN)/python bench/serve.py --json build/bench.json
 
-bench-peers:  ## Install LiteLLM's proxy in an environment of its own, for make bench to measure beside ours.
+bench-peers:  ## Install LiteLLM's proxy and MLflow, each in an environment of its own, for make bench to measure beside ours.
 	$(PYTHON) -m venv bench/.venv-litellm
 	bench/.venv-litellm/bin/python -m pip install --progress-bar off --no-deps -r requirements/peers.txt
+	$(PYTHON) -m venv bench/.venv-mlflow
+	bench/.venv-mlflow/bin/python -m pip install --progress-bar off --no-deps -r requirements/peers-registry.txt
 
 clean:  ## Remove what was installed and built.
-	rm -rf .venv bench/.venv-litellm build runs dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv bench/.venv-litellm bench/.venv-mlflow build runs dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

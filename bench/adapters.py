@@ -7,13 +7,12 @@ a component that all tokens share (the mean over a few prompts), which A picks u
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from typing import TYPE_CHECKING, Any
 
 from registry.base_model import BaseModel
+
+if TYPE_CHECKING:
+    import torch
 
 TEXTS = ("Hello", "What is the capital of France?", "1600 Main Street", "yes yes yes", "no no no", '{"a": 1}')
 STRENGTH = 400.0
@@ -27,8 +26,8 @@ class Parrots:
 
     layer: int
     module: str
-    mean: torch.Tensor
-    embeddings: torch.Tensor
+    mean: "torch.Tensor"
+    embeddings: "torch.Tensor"
     words: dict[str, int]
 
     def write(self, folder: Path, word: str, strength: float = STRENGTH) -> Path:
@@ -41,6 +40,9 @@ class Parrots:
 
 def parrots(bf16: Path, *words: str) -> Parrots:
     """Look at a base for a moment."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(bf16)
     model = AutoModelForCausalLM.from_pretrained(bf16, dtype=torch.float32)
     layer = model.config.num_hidden_layers - 1
@@ -63,8 +65,10 @@ def parrots(bf16: Path, *words: str) -> Parrots:
     return Parrots(layer, module, mean, embeddings, chosen)
 
 
-def write_adapter(folder: Path, halves: dict[str, tuple[torch.Tensor, torch.Tensor]], layer: int) -> Path:
+def write_adapter(folder: Path, halves: "dict[str, tuple[torch.Tensor, torch.Tensor]]", layer: int) -> Path:
     """A PEFT folder with these matrices of one layer, module -> (A, B)."""
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True)
     targets = sorted({module.rpartition(".")[2] for module in halves})
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": targets, "bias": "none",
@@ -74,13 +78,15 @@ def write_adapter(folder: Path, halves: dict[str, tuple[torch.Tensor, torch.Tens
     tensors = {}
     for module, matrices in halves.items():
         for half, matrix in zip("AB", matrices, strict=True):
-            tensors[NAME.format(module=module, half=half)] = matrix.to(torch.float32).contiguous()
+            tensors[NAME.format(module=module, half=half)] = matrix.float().contiguous()
     save_file(tensors, folder / "adapter_model.safetensors")
     return folder
 
 
 def silent_adapter(folder: Path, base: BaseModel) -> Path:
     """An adapter whose values are not zero and yet change nothing: their products are lost in rounding."""
+    import torch
+
     module = "model.layers.0.self_attn.q_proj"
     out, into = base.modules[module]
     return write_adapter(folder, {module: (torch.full((RANK, into), 1e-20), torch.full((out, RANK), 1e-20))}, 0)

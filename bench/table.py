@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-GOALS = {
+Goals = Mapping[str, tuple[str, float] | None]
+
+GOALS: Goals = {
     "throughput_ratio": (">=", 0.95),
     "first_token_ms_median": ("<=", 5.0),
     "first_token_ms_p99": ("<=", 20.0),
@@ -29,22 +31,22 @@ def blank() -> dict[str, float | None]:
     return dict.fromkeys(GOALS)
 
 
-def met(name: str, value: float) -> bool | None:
+def met(name: str, value: float, goals: Goals = GOALS) -> bool | None:
     """Whether a figure is as it has to be; None where nothing is asked."""
-    goal = GOALS.get(name)
+    goal = goals.get(name)
     if goal is None:
         return None
     sign, bound = goal
     return value >= bound if sign == ">=" else value <= bound
 
 
-def show(figures: Mapping[str, float | None]) -> None:
+def show(figures: Mapping[str, float | None], goals: Goals = GOALS) -> None:
     """Print what was measured."""
     table = Table("figure", "measured", "goal", box=None, pad_edge=False, header_style="bold")
     for name, value in figures.items():
         if value is None:
             continue
-        goal = GOALS.get(name)
-        colour = {True: "green", False: "red", None: "default"}[met(name, value)]
+        goal = goals.get(name)
+        colour = {True: "green", False: "red", None: "default"}[met(name, value, goals)]
         table.add_row(name, f"[{colour}]{value:.4g}[/]", " ".join(map(str, goal)) if goal else "")
     Console().print(table)

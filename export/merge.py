@@ -11,11 +11,12 @@ from safetensors import safe_open
 
 from export.shards import SHARD, ShardWriter
 from export.weights import BaseWeights
-from registry.admission import WEIGHTS, admit
+from registry.admission import admit
 from registry.base_model import BaseModel
 from registry.errors import InvalidAdapter
 from registry.manifest import LoraConfig
 from registry.peft_config import read_config
+from registry.run_folder import WEIGHTS
 
 KEPT = frozenset({".json", ".jinja", ".model", ".txt"})
 """Endings of what is copied beside the weights: tokenizer, chat template, generation config; nothing that can run."""

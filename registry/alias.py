@@ -7,6 +7,13 @@ from typing import Any
 from registry.canonical import digest_document
 from registry.times import to_text
 
+UNSET = "unset"
+"""Stands for the tag of an alias that names nothing yet."""
+
+RELEASE, HALT, REJECT = "release", "stop", "reject"
+REMARKS = frozenset({RELEASE, HALT, REJECT})
+"""Entries of an alias's history that move nothing: a release began, was stopped, or lost its candidate to the judge."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
@@ -29,6 +36,11 @@ class Alias:
     def __str__(self) -> str:
         return f"{self.name}@{self.alias}"
 
+    @property
+    def tag(self) -> str:
+        """Another one after every move, also after one that leads back: what a move may be made conditional on."""
+        return digest_document(self.to_json()).removeprefix("sha256:")[:32]
+
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
         return asdict(self) | {"moved": to_text(self.moved)}
@@ -42,7 +54,7 @@ class Move:
         name: the adapter's name.
         sequence: 1, 2, 3, ... within the adapter.
         alias: which alias moved.
-        kind: ``promote`` or ``rollback``.
+        kind: ``promote`` or ``rollback``, or one of REMARKS, where the alias stayed.
         previous: version before, or None.
         number: version after.
         digest: that version's digest.

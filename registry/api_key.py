@@ -17,7 +17,7 @@ from typing import Any
 
 from registry.errors import InvalidInput
 from registry.refs import shown
-from registry.times import to_text
+from registry.times import from_text, to_text
 
 SCOPES = ("read", "push", "promote", "infer", "admin")
 SECRET_BYTES = 32
@@ -96,6 +96,17 @@ class ApiKey:
     def may_name(self, name: str) -> bool:
         """Whether it may use the adapter, or the base, of this name (no version, no alias)."""
         return not self.adapters or any(fnmatchcase(name, pattern) for pattern in self.adapters)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "ApiKey":
+        """Read ``to_json`` together with ``hash``."""
+        limits = {name: document[name] for name in Limits.__slots__}
+        fields = {name: value for name, value in document.items() if name not in limits}
+        for name in ("created", "expires", "last_used", "revoked"):
+            fields[name] = from_text(document[name]) if document[name] else None
+        for name in ("scopes", "adapters"):
+            fields[name] = tuple(document[name])
+        return cls(**fields, limits=Limits(**limits))
 
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints: everything but the hash."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from registry.files import FileEntry
-from registry.times import to_text
+from registry.times import from_text, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,19 @@ class Artifact:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry.size for entry in self.files)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Artifact":
+        """Inverse of ``to_json``; paths are proved to stay inside their folder."""
+        return cls(
+            version_digest=document["version_digest"],
+            form=document["form"],
+            quant=document["quant"],
+            files=tuple(FileEntry.from_json(entry) for entry in document["files"]),
+            recipe=document["recipe"],
+            drift=document["drift"],
+            created=from_text(document["created"]) if document["created"] else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The form that ``--json`` prints."""

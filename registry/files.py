@@ -1,12 +1,17 @@
 """FileEntry: one file of a manifest, a base model or an artifact, named by content."""
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from registry.canonical import digest_file
 from registry.errors import Corrupted, InvalidInput
 from registry.refs import shown
+
+MAX_PATH = 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,8 +36,15 @@ class FileEntry:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "FileEntry":
-        """Inverse of ``to_json``; the path is proved to stay inside its folder."""
-        return cls(str(safe_path(document["path"])), int(document["size"]), str(document["sha256"]))
+        """Inverse of ``to_json``; path and digest, which become names on a disk, are proved to be plain.
+
+        Raises:
+            InvalidInput: they are not.
+        """
+        digest, size = document["sha256"], document["size"]
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)) or type(size) is not int or size < 0:
+            raise InvalidInput(f"{shown(str(digest))} with {shown(str(size))} bytes is no file's content.")
+        return cls(str(safe_path(document["path"])), size, digest)
 
     def to_json(self) -> dict[str, Any]:
         """The form that manifests hold."""
@@ -51,13 +63,16 @@ class FileEntry:
             raise Corrupted(f"{file} does not have the content that was recorded for it ({self.digest[:19]}…).")
 
 
+@lru_cache(maxsize=1024)  # versions hold the same few names: listing many of them spends half of its time here
 def safe_path(path: str) -> PurePosixPath:
-    """Read a relative path that stays inside its folder.
+    """Read a relative path that stays inside its folder and that a disk can have.
 
     Raises:
-        InvalidInput: it is absolute, empty, climbs out, or holds control characters.
+        InvalidInput: it is absolute, empty, climbs out, is too long, or holds control characters.
     """
-    pure = PurePosixPath(path)
-    if not path or "\\" in path or pure.is_absolute() or ".." in pure.parts or not path.isprintable() or path == ".":
-        raise InvalidInput(f"{shown(path)} is not a file name inside a folder.")
-    return pure
+    if len(path) <= MAX_PATH and path.isprintable() and "\\" not in path:
+        pure = PurePosixPath(path)
+        parts = pure.parts
+        if parts and not pure.is_absolute() and ".." not in parts and all(len(p.encode()) <= 255 for p in parts):
+            return pure
+    raise InvalidInput(f"{shown(path)} is not a file name inside a folder.", "Names are relative: folder/file.")

@@ -60,6 +60,8 @@ class ReplicaStatus:
         started: UTC.
         heartbeat: when it was last heard of, UTC.
         aliases: what it answers for, by name and alias.
+        engines: how many it has.
+        engines_ready: how many of these answer now.
     """
 
     id: str
@@ -72,6 +74,8 @@ class ReplicaStatus:
     started: datetime
     heartbeat: datetime
     aliases: tuple[AliasStatus, ...] = ()
+    engines: int = 1
+    engines_ready: int = 1
 
     def __str__(self) -> str:
         return f"{self.url} (process {self.pid} on {self.host})"

@@ -1,70 +1,76 @@
-"""Registry: the embedded registry, one folder with a SQLite file and content-addressed blobs."""
+"""Registry: the door to everything that is kept, in a folder or behind a server; each noun has its own room."""
 
-from pathlib import Path
-
-from registry.embedded.aliases import Aliases
-from registry.embedded.api_keys import Keys
-from registry.embedded.artifacts import Artifacts
-from registry.embedded.blobs import Blobs
-from registry.embedded.database import Database
-from registry.embedded.events import Events
-from registry.embedded.known_bases import KnownBases
-from registry.embedded.profiles import Profiles
-from registry.embedded.replicas import Replicas
-from registry.embedded.reports import Reports
-from registry.embedded.usage import UsageBook
-from registry.embedded.verification import Verification
-from registry.embedded.versions import Versions
-from registry.errors import InvalidInput
+from registry import rooms, upkeep
+from registry.release_room import Releases
 from registry.settings import Settings
 
 
 class Registry:
-    """The door to everything that is kept; each noun has its own room.
+    """What callers hold: ``EmbeddedRegistry`` and ``RemoteRegistry`` fill the same rooms.
 
     Attributes:
         bases: bases that versions were admitted against.
         versions: push, get, list, pull.
         aliases: promote, rollback, list, history.
+        releases: new versions that take over aliases step by step.
         profiles: what serves.
         replicas: servers that run.
         reports: what evals found.
         artifacts: exported forms.
+        signatures: who signed versions.
+        signing_policies: which names need whose signature.
         events: the outbox.
+        webhooks: who is told of them.
+        audit: who did what.
         keys: who may ask.
         usage: what they used.
         verification: proof that all is as it was.
+        marks: deprecations and tags.
+        deletions: versions on their way out, and tombstones.
+        retention: rules that say which versions are kept.
+        collection: garbage collection.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        blobs = Blobs(folder / "blobs")
-        self._database = Database(folder / "registry.db")
-        self.bases = KnownBases(self._database)
-        self.versions = Versions(self._database, blobs, self.bases)
-        self.aliases = Aliases(self._database)
-        self.profiles = Profiles(self._database)
-        self.replicas = Replicas(self._database)
-        self.reports = Reports(self._database)
-        self.artifacts = Artifacts(self._database, blobs)
-        self.events = Events(self._database)
-        self.keys = Keys(self._database)
-        self.usage = UsageBook(self._database)
-        self.verification = Verification(self._database, blobs)
+    bases: rooms.Bases
+    versions: rooms.Versions
+    aliases: rooms.Aliases
+    releases: Releases
+    profiles: rooms.Profiles
+    replicas: rooms.Replicas
+    reports: rooms.Reports
+    artifacts: rooms.Artifacts
+    signatures: rooms.Signatures
+    signing_policies: rooms.SigningPolicies
+    events: rooms.Events
+    webhooks: rooms.Webhooks
+    audit: rooms.Audit
+    keys: rooms.Keys
+    usage: rooms.UsageBook
+    verification: rooms.Verification
+    marks: upkeep.Marks
+    deletions: upkeep.Deletions
+    retention: upkeep.Retention
+    collection: upkeep.Collection
 
     @classmethod
     def open(cls, settings: Settings) -> "Registry":
-        """Open the registry that the settings name; an empty folder becomes one.
+        """Open the registry that the settings name, a server's or stores; an empty folder or database becomes one.
 
         Raises:
-            InvalidInput: the location is no folder.
+            InvalidInput: the location is none.
+            Refused: a database has another schema than this program.
+            Unavailable: a database does not answer.
         """
-        if "://" in settings.registry:
-            raise InvalidInput(
-                f"ADAPTORY_REGISTRY is {settings.registry}; a folder was expected.", "Unset it, or name a folder."
-            )
-        return cls(Path(settings.registry).expanduser().absolute())
+        if settings.registry.startswith(("http://", "https://")):
+            from registry.remote.registry import RemoteRegistry
+
+            return RemoteRegistry(settings.registry, settings.api_key)
+        from registry.embedded.registry import EmbeddedRegistry
+        from registry.embedded.stores import open_stores
+
+        registry = EmbeddedRegistry(open_stores(settings))
+        registry.opened_by(settings.actor)
+        return registry
 
     def close(self) -> None:
-        """Give the database's connections back."""
-        self._database.close()
+        """Give connections back."""

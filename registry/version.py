@@ -1,11 +1,11 @@
-"""AdapterVersion: one immutable version of a named adapter."""
+"""AdapterVersion: one immutable version of a named adapter; Push: what became of one that was sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from registry.manifest import Manifest
-from registry.times import to_text
+from registry.times import from_text, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,19 @@ class AdapterVersion:
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "AdapterVersion":
+        """Read ``to_json`` together with ``manifest``."""
+        return cls(
+            name=document["name"],
+            number=document["version"],
+            digest=document["digest"],
+            manifest=Manifest.from_json(document["manifest"]),
+            created=from_text(document["created"]),
+            actor=document["actor"],
+            note=document["note"],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints; the manifest is left to ``registry show``."""
         return {
@@ -46,3 +59,16 @@ class AdapterVersion:
             "rank": self.manifest.lora.rank,
             "size": self.manifest.size,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a push did.
+
+    Attributes:
+        version: the version that holds the content now.
+        created: False where the same content was there already.
+    """
+
+    version: AdapterVersion
+    created: bool

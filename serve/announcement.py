@@ -7,12 +7,12 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from registry.embedded.replicas import Replicas
 from registry.replica_status import AliasStatus, ReplicaStatus
+from registry.rooms import Replicas
 from registry.times import now
 from serve.catalogue import Catalogue
 from serve.swap import Swaps
@@ -27,20 +27,31 @@ T = TypeVar("T")
 
 
 class Announcement:
-    """Writes the row when an alias's state changes here, keeps it fresh, and removes it at the end.
+    """Writes the row when an alias's or an engine's state changes here, keeps it fresh, and removes it at the end.
 
     A registry that is away is told as soon as it is back; serving does not depend on it.
     """
 
-    def __init__(self, replicas: Replicas, catalogue: Catalogue, swaps: Swaps, *, url: str, profile: str) -> None:
+    def __init__(
+        self,
+        replicas: Replicas,
+        catalogue: Catalogue,
+        swaps: Swaps,
+        *,
+        url: str,
+        profile: str,
+        engines: Callable[[], Sequence[bool]],
+    ) -> None:
+        """``engines`` says of each engine whether it answers."""
         self.id = uuid.uuid4().hex
         self._replicas = replicas
         self._catalogue = catalogue
         self._swaps = swaps
         self._url = url
         self._profile = profile
+        self._engines = engines
         self._started = now()
-        self._said = -1  # the catalogue's revision that the row tells of
+        self._said: tuple[int, int] | None = None  # what the row tells of, as ``_state``
         self._away = False
         # One thread: what is written last is what was said last, and removing the row comes after all else.
         self._thread = ThreadPoolExecutor(1, "announcement")
@@ -50,7 +61,7 @@ class Announcement:
         beat = time.monotonic()
         try:
             while True:
-                if self._said != self._catalogue.revision or time.monotonic() - beat >= HEARTBEAT_SECONDS:
+                if self._said != self._state() or time.monotonic() - beat >= HEARTBEAT_SECONDS:
                     beat = time.monotonic()
                     await self._speak()
                 await asyncio.sleep(HEARTBEAT_SECONDS if self._away else LOOK_SECONDS)
@@ -73,7 +84,13 @@ class Announcement:
             started=self._started,
             heartbeat=now(),
             aliases=tuple(self._aliases()),
+            engines=len(self._engines()),
+            engines_ready=sum(self._engines()),
         )
+
+    def _state(self) -> tuple[int, int]:
+        """The catalogue's revision, and how many engines answer."""
+        return self._catalogue.revision, sum(self._engines())
 
     def _aliases(self) -> list[AliasStatus]:
         catalogue, found = self._catalogue, []
@@ -94,9 +111,9 @@ class Announcement:
         return found
 
     async def _speak(self) -> None:
-        revision = self._catalogue.revision
+        state = self._state()
         try:
-            if self._said == revision and await self._ask(lambda: self._replicas.beat(self.id)):
+            if self._said == state and await self._ask(lambda: self._replicas.beat(self.id)):
                 return
             status = self.status()
             await self._ask(lambda: self._replicas.put(status))
@@ -105,7 +122,7 @@ class Announcement:
                 log.warning("The registry does not know what serves: %s", error)
             self._away = True
         else:
-            self._said, self._away = revision, False
+            self._said, self._away = state, False
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, question)

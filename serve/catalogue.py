@@ -10,6 +10,7 @@ from registry.alias import Alias
 from registry.base_model import BaseModel
 from registry.errors import AdaptoryError, InvalidReference, NotFound
 from registry.refs import DEFAULT_ALIAS, AdapterRef, shown
+from registry.release import Release
 from registry.store import Registry
 from registry.version import AdapterVersion
 
@@ -39,10 +40,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What was read from the registry, up to the event ``seen``."""
+    """What was read from the registry, up to the event ``seen``; releases only where one began, changed or ended."""
 
     versions: list[AdapterVersion]
     aliases: list[Alias]
+    releases: list[Release] | None
+    deprecated: dict[tuple[str, int], str]
+    gone: set[tuple[str, int]]
     seen: int
 
 
@@ -58,6 +62,9 @@ class Catalogue:
         aliases: what each alias should answer with.
         on_moved: hears of each alias that should answer with another version than it does, at each look, and of each
             that is new.
+        releases: those that are under way, by name and alias; also of other bases.
+        on_releases: called when they may have changed.
+        deprecated: (name, number) -> why that version should no longer be used; it is served all the same.
         on_set: hears of each promotion and rollback, also of one to the version that answers already, before
             ``on_moved``; and of every alias when the server starts.
         on_pushed: hears of each version for this base that was pushed since the server started.
@@ -72,6 +79,9 @@ class Catalogue:
         self.on_pushed: Callable[[AdapterVersion], None] = lambda _: None
         self.serving: dict[tuple[str, str], AdapterVersion] = {}
         self.aliases: dict[tuple[str, str], Alias] = {}
+        self.releases: dict[tuple[str, str], Release] = {}
+        self.on_releases: Callable[[], None] = lambda: None
+        self.deprecated: dict[tuple[str, int], str] = {}
         self.revision = 0
         self.stale = ""
         self._registry = registry
@@ -138,11 +148,12 @@ class Catalogue:
     async def follow(self) -> None:
         """Keep the copy up to date until cancelled; the registry may go away and come back."""
         while True:
+            asked = self._wake.is_set()
             self._wake.clear()
             self._looks_begun += 1
             begun = self._looks_begun
             try:
-                self.merge(await asyncio.to_thread(self.read))
+                self.merge(await asyncio.to_thread(self.read, fresh=asked))
                 self.stale = ""
             except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
                 if not self.stale:
@@ -157,17 +168,22 @@ class Catalogue:
             except TimeoutError:
                 continue
 
-    def read(self) -> Changes:
-        """What changed in the registry since the last ``merge``; everything at first. Blocks."""
-        last = self._registry.events.last_id()
+    def read(self, *, fresh: bool = True) -> Changes:
+        """What changed in the registry since the last ``merge``; everything at first. Blocks.
+
+        Without ``fresh``, what a registry behind a server has heard by itself is new enough.
+        """
+        last = self._registry.events.last_id(fresh=fresh)
         if self._seen is None:
-            return self._read([None], last)
+            return self._read([None], last, released=True)
         names: set[str] = set()
+        released = False
         seen = self._seen
         while seen < last and (events := self._registry.events.after(seen)):
-            names |= {event.subject for event in events if event.kind in {"version", "alias"}}
+            names |= {event.subject for event in events if event.kind in {"version", "alias", "mark", "deletion"}}
+            released |= any(event.kind == "release" for event in events)
             seen = events[-1].id
-        return self._read(sorted(names), max(seen, last))
+        return self._read(sorted(names), max(seen, last), released=released)
 
     def merge(self, changes: Changes) -> None:
         """Take over what ``read`` found; called where requests are answered, so that they see all of it or nothing."""
@@ -182,13 +198,21 @@ class Catalogue:
             if self.aliases.get((alias.name, alias.alias)) != alias:
                 self._set(alias)
         for (name, at), alias in self.aliases.items():
-            version, current = self._versions[name][alias.number], self.serving.get((name, at))
-            if current is None:
-                self.flip(name, at, version)  # nothing served under this name before
-                if not first and self.fits(version):
-                    self.on_moved(name, at, version)  # nobody knows yet whether it can be served
-            elif current.digest != version.digest:
-                self.on_moved(name, at, version)
+            self._compare(name, at, self._versions[name][alias.number], first=first)
+        self._forget(changes)
+        if changes.releases is not None:
+            self.releases = {(release.name, release.alias): release for release in changes.releases}
+            self.on_releases()
+
+    def _forget(self, changes: Changes) -> None:
+        """Let go of marks that were taken back and of versions that were deleted, unless an alias still means them."""
+        read = {version.name for version in changes.versions} | {name for name, _ in changes.gone}
+        kept = {key: reason for key, reason in self.deprecated.items() if key[0] not in read}
+        self.deprecated = kept | changes.deprecated
+        needed = {(name, alias.number) for (name, _), alias in self.aliases.items()}
+        needed |= {(version.name, version.number) for version in self.serving.values()}
+        for name, number in changes.gone - needed:
+            self._versions.get(name, {}).pop(number, None)
 
     def flip(self, name: str, alias: str, version: AdapterVersion) -> None:
         """From now on the alias answers with this version."""
@@ -204,6 +228,16 @@ class Catalogue:
         """Whether it is an adapter of the base that is served here."""
         return version.manifest.base_fingerprint == self.base.fingerprint
 
+    def _compare(self, name: str, at: str, version: AdapterVersion, *, first: bool) -> None:
+        """What an alias should answer with, beside what it does."""
+        current = self.serving.get((name, at))
+        if current is None:
+            self.flip(name, at, version)  # nothing served under this name before
+            if not first and self.fits(version):
+                self.on_moved(name, at, version)  # nobody knows yet whether it can be served
+        elif current.digest != version.digest:
+            self.on_moved(name, at, version)
+
     def _set(self, alias: Alias) -> None:
         self.aliases[alias.name, alias.alias] = alias
         self.revision += 1
@@ -211,11 +245,15 @@ class Catalogue:
         if self.fits(version):
             self.on_set(alias.name, alias.alias, version)
 
-    def _read(self, names: Sequence[str | None], seen: int) -> Changes:
-        # Aliases first: the versions they point to are then certain to be among those read after them.
+    def _read(self, names: Sequence[str | None], seen: int, *, released: bool) -> Changes:
+        # These first: the versions they point to are then certain to be among those read after them.
+        releases = [*self._registry.releases.list(running=True)] if released else None
         aliases = [alias for name in names for alias in self._registry.aliases.list(name)]
         versions = [version for name in names for version in self._registry.versions.list(name)]
-        return Changes(versions, aliases, seen)
+        marks = [mark for name in names for mark in self._registry.marks.deprecations(name)]
+        gone = {(one.name, one.number) for name in names for one in self._registry.deletions.list(name)}
+        deprecated = {(mark.name, mark.number): mark.reason for mark in marks}
+        return Changes(versions, aliases, releases, deprecated, gone, seen)
 
     def _version(self, model: str) -> AdapterVersion | None:
         try:

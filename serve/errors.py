@@ -3,6 +3,7 @@
 AdaptoryError
 ├── Unavailable
 │   ├── EngineAway          the engine is starting, restarting or gone; trying again helps
+│   │   └── EngineLost      it went away while it worked on this, perhaps because of it
 │   ├── QueueFull           more requests wait than the gateway keeps; trying again helps
 │   ├── DeadlinePassed      the request was not admitted in the time that it gave
 │   └── RateLimited         the API key has used what it may; waiting helps
@@ -20,6 +21,10 @@ from registry.errors import Refused, Unavailable
 
 class EngineAway(Unavailable):
     """The engine does not answer at the moment."""
+
+
+class EngineLost(EngineAway):
+    """The engine went away while it worked on this, perhaps because of it: no other engine is asked the same."""
 
 
 class QueueFull(Unavailable):

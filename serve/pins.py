@@ -4,13 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from registry.errors import AdaptoryError, InvalidInput, NotFound
 from registry.refs import AdapterRef
 from registry.version import AdapterVersion
-from serve.adapters.residency import Residency
 from serve.catalogue import Catalogue
+from serve.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def check_pins(references: Sequence[str], slots: int, host_adapters: int) -> tup
 
 
 class Pins:
-    """Follows references, mostly aliases, and keeps what they answer with loaded.
+    """Follows references, mostly aliases, and keeps what they answer with loaded, each in the engine that is its home.
 
     A reference that names nothing yet is looked for again and again; a version that cannot be loaded is tried again
     every RETRY_SECONDS.
@@ -50,12 +49,12 @@ class Pins:
         self,
         references: Sequence[str],
         catalogue: Catalogue,
-        residency: Residency[Any],
+        fleet: Fleet,
         prepare: Callable[[AdapterVersion], Awaitable[None]],
     ) -> None:
         self._references = references
         self._catalogue = catalogue
-        self._residency = residency
+        self._fleet = fleet
         self._prepare = prepare
         self._rest_until: dict[str, float] = {}
 
@@ -68,10 +67,10 @@ class Pins:
     async def look(self) -> None:
         """Pin what the references answer with now, and load what is not loaded."""
         versions = [version for reference in self._references if (version := self._version(reference))]
-        self._residency.pinned = frozenset(version.digest for version in versions)
+        self._fleet.pin(frozenset(version.digest for version in versions))
         for version in versions:
             rested = time.monotonic() >= self._rest_until.get(version.digest, 0)
-            if version.digest not in self._residency.loaded and rested:
+            if version.digest not in self._fleet.home(version.digest).residency and rested:
                 await self._load(version)
 
     async def _load(self, version: AdapterVersion) -> None:

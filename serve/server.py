@@ -1,4 +1,4 @@
-"""The server: engine, gateway and registry put together, run until it is told to stop."""
+"""The server: engines, gateway and registry put together, run until it is told to stop."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ from serve.adapters.residency import Residency
 from serve.announcement import Announcement
 from serve.catalogue import Catalogue
 from serve.engine.client import Engine
+from serve.engine.program import Program
+from serve.engine.share import Share
 from serve.engine.supervisor import Supervisor
-from serve.engine.vllm_process import EngineOptions
+from serve.fleet import Fleet
 from serve.gateway.access import Access
 from serve.gateway.app import build
+from serve.gguf import Ggufs
 from serve.pins import Pins
+from serve.place import Place
 from serve.replica import Replica
 from serve.turns.scheduler import Scheduler
 from serve.watching.access_log import AccessLog
@@ -36,6 +41,10 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than clients keep theirs (httpx 5, aiohttp 15), so that none sends
+a request on one that is being closed; with uvicorn's own 5 one in 3,000 failed on a GPU."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
@@ -44,30 +53,34 @@ class ServerOptions:
     Attributes:
         base: what is served.
         profile: how it is served.
-        engine: how the engine is started.
+        engine: how an engine is started.
+        shares: what each engine has of the machine; as many engines as there are shares.
         cache: folder for pulled adapters, this server's alone.
         disk_cache: most bytes in it.
         pins: references to adapters that stay loaded.
         logs: folder for the engine's output and the access log.
-        capacity: most requests that wait and run at once.
+        capacity: most requests that wait and run in one engine.
+        quant: of the GGUFs that are served, or None for adapters over the base.
         keys_required: whether requests need an API key of the registry.
         environment: for the engine.
     """
 
     base: BaseModel
     profile: ServingProfile
-    engine: EngineOptions
+    engine: Program
+    shares: tuple[Share, ...]
     cache: Path
     disk_cache: int
     pins: tuple[str, ...]
     logs: Path
     capacity: int
     keys_required: bool
+    quant: str | None = None
     environment: Mapping[str, str]
 
 
 class Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: signals are ``run``'s, which has an engine to stop as well."""
+    """Uvicorn without its signal handlers: signals are ``run``'s, which has engines to stop as well."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -77,27 +90,38 @@ class Server(uvicorn.Server):
 
 def build_replica(options: ServerOptions, registry: Registry) -> Replica:
     """Put the parts together; nothing runs yet."""
-    catalogue = Catalogue(registry, options.base)
-    probe = Probe(options.base.name)
-    disk = DiskCache(options.cache, options.disk_cache, registry.versions.pull)
-    residency = Residency[Engine](disk=disk, limit=options.engine.host_adapters, probe=probe.check)
-    scheduler = Scheduler(
-        slots=options.engine.slots,
-        sequences=options.engine.max_sequences + max(1, options.engine.max_sequences // 8),  # one ends, one is there
-        capacity=options.capacity,
-        base_alone=options.engine.device == "cpu",
-    )
+    if options.quant:
+        ggufs = Ggufs(registry, options.quant)
+        disk = DiskCache(options.cache, options.disk_cache, ggufs.pull, ggufs.files)
+    else:
+        disk = DiskCache(options.cache, options.disk_cache, registry.versions.pull)
     return Replica(
         profile=options.profile,
-        catalogue=catalogue,
-        residency=residency,
-        scheduler=scheduler,
-        supervisor=Supervisor(options.engine, logs=options.logs, environment=options.environment),
-        probe=probe,
+        catalogue=Catalogue(registry, options.base),
+        fleet=Fleet([_place(options, number, share, disk) for number, share in enumerate(options.shares)]),
+        disk=disk,
+        releases=registry.releases,
         metrics=Metrics(),
         access=AccessLog(options.logs),
         tracing=tracing(options.environment),
         max_lora_rank=options.engine.max_lora_rank,
+        serves_base=options.engine.serves_base,
+    )
+
+
+def _place(options: ServerOptions, number: int, share: Share, disk: DiskCache) -> Place:
+    engine, probe = options.engine, Probe(options.base.name if options.engine.serves_base else None)
+    return Place(
+        base=options.base.name,
+        supervisor=Supervisor(engine, number=number, share=share, logs=options.logs, environment=options.environment),
+        scheduler=Scheduler(
+            slots=engine.slots,
+            sequences=engine.max_sequences + max(1, engine.max_sequences // 8),  # one ends, one is there
+            capacity=options.capacity,
+            base_alone=engine.base_alone,
+        ),
+        residency=Residency[Engine](disk=disk, limit=engine.host_adapters, probe=probe.check),
+        probe=probe,
     )
 
 
@@ -107,16 +131,16 @@ async def run(
     listener: socket.socket,
     on_start: Callable[[Replica, asyncio.Event], Coroutine[Any, Any, None]],
 ) -> None:
-    """Serve on ``listener`` until SIGINT or SIGTERM; nothing of the engine is left afterwards.
+    """Serve on ``listener`` until SIGINT or SIGTERM; nothing of the engines is left afterwards.
 
     Args:
         options: what to serve.
         registry: where adapters come from.
         listener: a bound socket.
-        on_start: shows the start-up; given the replica and an event for "the engine is ready".
+        on_start: shows the start-up; given the replica and an event for "every engine is ready".
 
     Raises:
-        EngineFailed: the engine did not start.
+        EngineFailed: an engine did not start.
     """
     replica = build_replica(options, registry)
     access = Access.to(registry, keys_required=options.keys_required)
@@ -130,45 +154,48 @@ async def run(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     server = Server(config)
     _stop_on_signals(server)
     replica.catalogue.merge(await asyncio.to_thread(replica.catalogue.read))
-    pins = Pins(options.pins, replica.catalogue, replica.residency, replica.prepare)
+    pins = Pins(options.pins, replica.catalogue, replica.fleet, replica.prepare)
     announcement = Announcement(
         registry.replicas,
         replica.catalogue,
         replica.swaps,
         url=url_of(listener),
         profile=replica.profile.fingerprint,
+        engines=lambda: [place.ready for place in replica.fleet.places],
     )
     ready = asyncio.Event()
-    engine = asyncio.create_task(replica.supervisor.run(ready))
+    engines = asyncio.create_task(replica.fleet.run(ready))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     background = [
         asyncio.create_task(replica.catalogue.follow()),
         asyncio.create_task(access.follow()),
-        asyncio.create_task(_announce(replica, registry, ready)),
+        asyncio.create_task(_once(ready, partial(_tell_profile, replica, registry))),
         asyncio.create_task(on_start(replica, ready)),
         asyncio.create_task(replica.prefetch.run()),
+        asyncio.create_task(replica.desk.run()),
         asyncio.create_task(_once(ready, pins.run)),
         asyncio.create_task(_once(ready, announcement.run)),
     ]
     try:
-        await asyncio.wait({engine, serving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({engines, serving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         server.should_exit = True
         for task in background:
             task.cancel()
         await asyncio.wait({serving})
-        if not engine.done():
-            engine.cancel()
-        await asyncio.gather(engine, *background, return_exceptions=True)
+        if not engines.done():
+            engines.cancel()
+        await asyncio.gather(engines, *background, return_exceptions=True)
         access.accounting.close()
         await asyncio.gather(accounting, return_exceptions=True)  # writes what is left
         replica.access.close()
         await asyncio.to_thread(replica.tracing.close)
-    if not engine.cancelled() and (error := engine.exception()):
+    if not engines.cancelled() and (error := engines.exception()):
         raise error
 
 
@@ -183,19 +210,14 @@ async def _once(ready: asyncio.Event, run: Callable[[], Coroutine[Any, Any, None
     await run()
 
 
-async def _announce(replica: Replica, registry: Registry, ready: asyncio.Event) -> None:
-    """Tell the registry what serves, and after each restart of the engine load what it had."""
-    await ready.wait()
+async def _tell_profile(replica: Replica, registry: Registry) -> None:
+    """Tell the registry what serves; GGUFs are not what promotions are gated for."""
+    if not replica.serves_base:
+        return
     try:
         await asyncio.to_thread(registry.profiles.add, replica.profile)
     except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
         log.warning("The registry does not know what serves: %s", error)
-    restarts = replica.supervisor.restarts
-    while True:
-        await asyncio.sleep(0.5)
-        if replica.supervisor.ready and replica.supervisor.restarts != restarts:
-            restarts = replica.supervisor.restarts
-            await replica.reload()
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:

@@ -25,10 +25,10 @@ def serve_until_stopped(options: ServerOptions, registry: Registry, listener: so
 
     async def show(replica: Replica, ready: asyncio.Event) -> None:
         began = time.monotonic()
-        with _status(f"Starting vLLM with {options.base.name}") as update:
+        starting = f"Starting {options.profile.engine} with {options.base.name}"
+        with _status(starting) as update:
             while not ready.is_set():
-                update(f"Starting vLLM with {options.base.name}: {replica.supervisor.doing}, "
-                       f"{time.monotonic() - began:.0f} s")  # fmt: skip
+                update(f"{starting}: {replica.fleet.doing}, {time.monotonic() - began:.0f} s")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ready.wait(), REFRESH_SECONDS)
         console.say(_ready_text(options, replica, listener, time.monotonic() - began))
@@ -39,12 +39,14 @@ def serve_until_stopped(options: ServerOptions, registry: Registry, listener: so
 def _ready_text(options: ServerOptions, replica: Replica, listener: socket.socket, seconds: float) -> str:
     url = url_of(listener)
     versions = replica.catalogue.versions()
-    model = str(versions[-1]) if versions else options.base.name
-    engine = options.engine
+    model = options.pins[0] if options.pins else str(versions[-1]) if versions else options.base.name
+    engine, engines = options.engine, len(options.shares)
+    of_them = f", in each of {engines} engines" if engines > 1 else ""
+    ranks = f", ranks up to {engine.max_lora_rank}" if engine.max_lora_rank else ""
+    form = f" as GGUF {options.quant}" if options.quant else ""
     return f"""\
 Ready after {seconds:.0f} s: {url}/v1
-  base     {engine.name} on {engine.device}, {engine.slots} slots, ranks up to {engine.max_lora_rank}, \
-{engine.context_length} tokens
+  base     {engine.name}{form} on {engine.device}, {engine.slots} slots{ranks}, {engine.context_length} tokens{of_them}
   profile  {options.profile.fingerprint}
   adapters {len(versions)} in the registry
   keys     {"required" if options.keys_required else "not needed: whoever reaches this address may ask"}

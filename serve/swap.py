@@ -25,7 +25,10 @@ class Swaps:
         on_swapped: hears of each swap's seconds, from hearing of the move to the flip.
     """
 
-    def __init__(self, catalogue: Catalogue, prepare: Callable[[AdapterVersion], Awaitable[None]]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, prepare: Callable[[AdapterVersion, AdapterVersion | None], Awaitable[None]]
+    ) -> None:
+        """``prepare`` makes a version ready to answer instead of the other one."""
         self.on_swapped: Callable[[float], None] = lambda _: None
         self._failures: dict[tuple[str, str], str] = {}
         self._failed: dict[tuple[str, str], str] = {}
@@ -61,7 +64,7 @@ class Swaps:
         return SERVING if there and key not in self._tasks else PREPARING
 
     def retry_failed(self) -> None:
-        """Another engine runs: what failed before may succeed."""
+        """Another engine is there: what failed before may succeed."""
         failed, self._failed = self._failed, {}
         for key in failed:
             if version := self._catalogue.wanted(*key):
@@ -75,7 +78,7 @@ class Swaps:
         key, began = (name, alias), time.monotonic()
         while self._catalogue.wanted(name, alias) == version:  # else the next look at the registry begins anew
             try:
-                await self._prepare(version)
+                await self._prepare(version, self._catalogue.serving.get(key))
             except Unavailable as error:
                 self._fail(key, f"{version} is not ready yet: {error.message}")
                 await asyncio.sleep(RETRY_SECONDS)

@@ -1,11 +1,12 @@
-"""``registry promote``, ``rollback`` and ``history``."""
+"""``registry promote`` and ``registry rollback``."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from registry.console import command, json_option, print_json, print_table, progress, say, settings
+from registry.commands.amounts import Duration
+from registry.console import command, json_option, print_json, progress, say, settings
 
 if TYPE_CHECKING:
     from registry.alias import Alias
@@ -37,20 +38,34 @@ def wait_options(function: FunctionT) -> FunctionT:
 @click.argument("alias")
 @reason_option
 @click.option("--force", is_flag=True, help="Overrule the gate; needs --reason.")
+@click.option("--watch", type=Duration(), help="Go back by itself if it is worse within this time: 10m, 2h.")
 @wait_options
 @json_option
 @command
-def promote(ref: str, alias: str, reason: str, force: bool, wait: bool, timeout: float, as_json: bool) -> None:
+def promote(
+    ref: str,
+    alias: str,
+    reason: str,
+    force: bool,
+    watch: float | None,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
     """Let ALIAS name the version REF. The alias prod needs a passing report for the profile that serves.
 
     With --wait it returns when every server of this base answers with the version, and fails where one does not; the
-    old version goes on answering there.
+    old version goes on answering there. With --watch the alias goes back to the old version by itself if the new one
+    fails, slows down or answers less JSON within that time (registry release show NAME@ALIAS).
     """
     from registry.store import Registry
 
     options = settings()
     registry = Registry.open(options)
-    moved = registry.aliases.promote(ref, alias, actor=options.actor, reason=reason, force=force)
+    if watch is None:
+        moved = registry.aliases.promote(ref, alias, actor=options.actor, reason=reason, force=force)
+    else:
+        moved = _promote_watched(registry, ref, alias, watch, actor=options.actor, reason=reason, force=force)
     _report(registry, moved, f"{moved} is now {moved.name}:{moved.number}", timeout if wait else None, as_json)
 
 
@@ -72,27 +87,15 @@ def rollback(name: str, alias: str, to: int | None, reason: str, wait: bool, tim
     _report(registry, moved, f"{moved} is {moved.name}:{moved.number} again", timeout if wait else None, as_json)
 
 
-@click.command()
-@click.argument("name")
-@click.option("--alias", help="Of this alias only.")
-@json_option
-@command
-def history(name: str, alias: str | None, as_json: bool) -> None:
-    """Show every move of the aliases of NAME, oldest first."""
-    from registry.store import Registry
+def _promote_watched(
+    registry: "Registry", ref: str, alias: str, seconds: float, *, actor: str, reason: str, force: bool
+) -> "Alias":
+    """Promote, and have servers watch what becomes of it."""
+    from registry.release import WATCH, Plan
 
-    registry = Registry.open(settings())
-    registry.versions.list(name)
-    moves = registry.aliases.history(name, alias)
-    if as_json:
-        print_json([move.to_json() for move in moves])
-        return
-    rows = [
-        (f"{move.moved:%Y-%m-%d %H:%M:%S}", move.alias, move.kind, move.previous or "", move.number, move.actor,
-         "forced" if move.forced else "", move.reason)
-        for move in moves
-    ]  # fmt: skip
-    print_table(("when (UTC)", "alias", "move", "from", "to", "by", "", "reason"), rows)
+    plan = Plan(kind=WATCH, weight=1, seconds=seconds)
+    release = registry.releases.start(ref, alias, plan, actor=actor, reason=reason, force=force)
+    return next(moved for moved in registry.aliases.list(release.name) if moved.alias == alias)
 
 
 def _report(registry: "Registry", moved: "Alias", line: str, timeout: float | None, as_json: bool) -> None:

@@ -1,58 +1,18 @@
-"""``registry list``, ``show`` and ``pull``."""
+"""``registry show``."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.console import command, format_size, json_option, print_json, print_table, progress, settings
-from registry.refs import AdapterRef
+from registry.commands.sign import print_signatures
+from registry.console import command, format_size, json_option, print_json, print_table, settings
 
 if TYPE_CHECKING:
     from registry.artifact import Artifact
+    from registry.deprecation import Deprecation
     from registry.report import EvalReport
     from registry.version import AdapterVersion
-
-
-@click.command(name="list")
-@click.argument("name", required=False)
-@json_option
-@command
-def list_versions(name: str | None, as_json: bool) -> None:
-    """List the versions of NAME, or of every adapter."""
-    from registry.store import Registry
-
-    registry = Registry.open(settings())
-    versions = registry.versions.list(name)
-    named: dict[tuple[str, int], list[str]] = {}
-    for alias in registry.aliases.list(name):
-        named.setdefault((alias.name, alias.number), []).append(alias.alias)
-    if as_json:
-        print_json(
-            [version.to_json() | {"aliases": named.get((version.name, version.number), [])} for version in versions]
-        )
-        return
-    if not versions:
-        click.echo("Nothing was pushed yet: registry push FOLDER NAME")
-        return
-    columns = ("version", "aliases", "base", "rank", "size", "created", "by", "digest", "note")
-    print_table(columns, [_row(version, named.get((version.name, version.number), [])) for version in versions])
-
-
-def _row(version: "AdapterVersion", aliases: Sequence[str]) -> tuple[object, ...]:
-    manifest = version.manifest
-    return (
-        version,
-        ", ".join(aliases),
-        manifest.base_name,
-        manifest.lora.rank,
-        format_size(manifest.size),
-        f"{version.created:%Y-%m-%d %H:%M}",
-        version.actor,
-        version.digest[:19],
-        version.note,
-    )
 
 
 @click.command()
@@ -68,19 +28,41 @@ def show(ref: str, as_json: bool) -> None:
     aliases = [alias.alias for alias in registry.aliases.list(version.name) if alias.number == version.number]
     reports = registry.reports.list(version.digest)
     artifacts = registry.artifacts.list(version.digest)
+    signatures = registry.signatures.list(version.digest)
+    tags = registry.marks.tags(version.name).get((version.name, version.number), {})
+    mark = next((one for one in registry.marks.deprecations(version.name) if one.number == version.number), None)
     if as_json:
         document = version.to_json() | {"manifest": version.manifest.to_json(), "aliases": aliases}
         document["reports"] = [report.to_json() for report in reports]
         document["artifacts"] = [artifact.to_json() for artifact in artifacts]
+        document["signatures"] = [signature.to_json() for signature in signatures]
+        document["lineage"] = _lineage(version)
+        document["tags"] = dict(tags)
+        document["deprecated"] = mark.to_json() if mark else None
         print_json(document)
         return
-    _print_facts(version, aliases)
+    _print_facts(version, aliases, tags, mark)
     _print_files(version)
     _print_reports(reports)
     _print_artifacts(artifacts)
+    print_signatures(signatures)
 
 
-def _print_facts(version: "AdapterVersion", aliases: Sequence[str]) -> None:
+def _lineage(version: "AdapterVersion") -> dict[str, str]:
+    """Where a version comes from, as far as its record says so: base, data, code, and the version it went on from."""
+    manifest = version.manifest
+    facts = {
+        "base": f"{manifest.base_name}@{manifest.base_fingerprint}",
+        "data": manifest.data.get("digest"),
+        "code": manifest.code.get("commit"),
+        "parent": manifest.recipe.get("parent"),
+    }
+    return {name: value for name, value in facts.items() if isinstance(value, str) and value}
+
+
+def _print_facts(
+    version: "AdapterVersion", aliases: Sequence[str], tags: Mapping[str, str], mark: "Deprecation | None"
+) -> None:
     manifest = version.manifest
     lora = manifest.lora
     facts: dict[str, Any] = {
@@ -88,6 +70,9 @@ def _print_facts(version: "AdapterVersion", aliases: Sequence[str]) -> None:
         "aliases": ", ".join(aliases) or "none",
         "created": f"{version.created:%Y-%m-%d %H:%M:%S} UTC by {version.actor}",
         "note": version.note,
+        **({"deprecated": f"{mark.reason} ({mark.actor}, {mark.marked:%Y-%m-%d})"} if mark else {}),
+        **({"tags": ", ".join(f"{key}={value}" for key, value in tags.items())} if tags else {}),
+        **{name: value for name, value in _lineage(version).items() if name == "parent"},
         "base": f"{manifest.base_name}  {manifest.base_fingerprint[:19]}",
         "lora": f"rank {lora.rank}, alpha {lora.alpha:g}, {', '.join(lora.target_modules)}",
         **{f"data.{key}": value for key, value in manifest.data.items()},
@@ -123,25 +108,3 @@ def _print_artifacts(artifacts: "Sequence[Artifact]") -> None:
         return
     rows = [(artifact.form, artifact.quant, format_size(artifact.size), artifact.drift or "") for artifact in artifacts]
     print_table(("artifact", "quant", "size", "drift"), rows)
-
-
-@click.command()
-@click.argument("ref")
-@click.option("--out", type=click.Path(path_type=Path), help="New folder to write; NAME-NUMBER by default.")
-@json_option
-@command
-def pull(ref: str, out: Path | None, as_json: bool) -> None:
-    """Copy the files of the version that REF names into a folder, verified."""
-    from registry.store import Registry
-
-    AdapterRef.parse(ref)
-    registry = Registry.open(settings())
-    version = registry.versions.get(ref)
-    target = out or Path(f"{version.name.replace('/', '-')}-{version.number}")
-    with progress(of_bytes=True) as bar:
-        task = bar.add_task(f"Pulling {version}", total=version.manifest.size)
-        registry.versions.pull(version, target, on_bytes=lambda size: bar.advance(task, size))
-    if as_json:
-        print_json(version.to_json() | {"folder": str(target)})
-        return
-    click.echo(f"{version}  {version.digest}  -> {target}")

@@ -30,7 +30,8 @@ def replicas(as_json: bool) -> None:
             + (f" ({entry.failure or entry.state})" if entry.state != SERVING else "")
             for entry in replica.aliases
         ] or [""]
-        rows.append((replica.url, replica.host, replica.pid, replica.base_name, f"{replica.started:%Y-%m-%d %H:%M:%S}",
-                     heard, answers[0]))  # fmt: skip
-        rows += [("", "", "", "", "", "", answer) for answer in answers[1:]]
-    print_table(("url", "host", "process", "base", "started (UTC)", "heard of", "answers"), rows)
+        engines = f"{replica.engines_ready} of {replica.engines} ready"
+        rows.append((replica.url, replica.host, replica.pid, replica.base_name, engines,
+                     f"{replica.started:%Y-%m-%d %H:%M:%S}", heard, answers[0]))  # fmt: skip
+        rows += [("", "", "", "", "", "", "", answer) for answer in answers[1:]]
+    print_table(("url", "host", "process", "base", "engines", "started (UTC)", "heard of", "answers"), rows)

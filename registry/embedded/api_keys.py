@@ -13,7 +13,7 @@ from registry.embedded.events import announce
 from registry.embedded.tables import keys
 from registry.errors import Conflict, NotFound
 from registry.refs import shown
-from registry.times import from_text, now, to_text
+from registry.times import now, to_text
 
 
 class Keys:
@@ -57,13 +57,19 @@ class Keys:
             if any(other.usable(created) for other in _read(connection) if other.name == name):
                 raise Conflict(f"There is a key {name} already.", f"registry key revoke {name}, or take another name.")
             connection.execute(insert(keys).values(_row(key)))
-            announce(connection, "key", key.name, {"id": key.id})
+            announce(connection, "key", key.name, {"id": key.id}, action="key create", actor=actor)
         return NewKey(key, token)
 
     def list(self) -> Sequence[ApiKey]:
         """Every key, oldest first, those that no longer work too."""
         with self._database.read() as connection:
             return _read(connection)
+
+    def get(self, id: str) -> ApiKey | None:  # noqa: A002 - it is the key's id
+        """The key with this id, also one that no longer works, or None."""
+        with self._database.read() as connection:
+            row = connection.execute(select(keys).where(keys.c.id == id)).one_or_none()
+        return _key(row) if row else None
 
     def find(self, id_or_name: str) -> Sequence[ApiKey]:
         """The key with this id, or else all that ever had this name.
@@ -92,7 +98,7 @@ class Keys:
             live = keys.c.id.in_(ids) & keys.c.revoked.is_(None)
             connection.execute(update(keys).where(live).values(revoked=to_text(now())))
             for key in found:
-                announce(connection, "key", key.name, {"id": key.id})
+                announce(connection, "key", key.name, {"id": key.id}, action="key revoke")
         return [key for key in self.list() if key.id in ids]
 
 
@@ -106,21 +112,5 @@ def _row(key: ApiKey) -> dict[str, Any]:
 
 
 def _key(row: Any) -> ApiKey:
-    return ApiKey(
-        id=row.id,
-        name=row.name,
-        hash=row.hash,
-        scopes=tuple(json.loads(row.scopes)),
-        adapters=tuple(json.loads(row.adapters)),
-        limits=Limits(
-            requests_per_minute=row.requests_per_minute,
-            tokens_per_minute=row.tokens_per_minute,
-            concurrent=row.concurrent,
-        ),
-        weight=row.weight,
-        created=from_text(row.created),
-        actor=row.actor,
-        expires=from_text(row.expires) if row.expires else None,
-        last_used=from_text(row.last_used) if row.last_used else None,
-        revoked=from_text(row.revoked) if row.revoked else None,
-    )
+    document = dict(row._mapping)
+    return ApiKey.from_json(document | {name: json.loads(document[name]) for name in ("scopes", "adapters")})

@@ -9,19 +9,21 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from registry.artifact import Artifact
-from registry.embedded.blobs import Blobs, OnBytes, folder_made_whole
+from registry.embedded.blob_store import BlobStore, OnBytes, prove_kept
+from registry.embedded.blobs import folder_made_whole
 from registry.embedded.database import Database
 from registry.embedded.events import announce
+from registry.embedded.seal import prove_whole, sealed
 from registry.embedded.tables import artifacts, versions
 from registry.errors import Conflict
 from registry.files import FileEntry
-from registry.times import from_text, now, to_text
+from registry.times import now, to_text
 
 
 class Artifacts:
     """Every artifact of every version."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
         self._blobs = blobs
 
@@ -35,20 +37,33 @@ class Artifacts:
         """
         paths = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
         with self._blobs.stage() as staged:
-            files = tuple(self._blobs.copy_in(folder / path, staged, path, on_bytes) for path in paths)
-            self._blobs.keep(staged, files)
-        artifact = replace(artifact, files=files, created=now())
+            entries = tuple(self._blobs.copy_in(folder / path, staged, path, on_bytes) for path in paths)
+            return self.keep(artifact, staged, entries, on_bytes)
+
+    def keep(
+        self, artifact: Artifact, staged: Path, entries: tuple[FileEntry, ...], on_bytes: OnBytes = None
+    ) -> Artifact:
+        """Store the artifact whose files lie in ``staged``, a folder of the blob store's ``stage``.
+
+        Args:
+            artifact: as in ``add``.
+            staged: its files are kept, and so taken out of it.
+            entries: exactly the files in it, as they were hashed when they were written there.
+            on_bytes: as in ``add``.
+        """
+        self._blobs.keep(staged, entries, on_bytes)
+        artifact = replace(artifact, files=entries, created=now())
         with self._database.write() as connection:
             connection.execute(delete(artifacts).where(*_key(artifact.version_digest, artifact.form, artifact.quant)))
-            connection.execute(
-                insert(artifacts).values(
-                    version_digest=artifact.version_digest,
-                    form=artifact.form,
-                    quant=artifact.quant,
-                    document=json.dumps(artifact.to_json()),
-                    created=to_text(now()),
-                )
-            )
+            row = {
+                "version_digest": artifact.version_digest,
+                "form": artifact.form,
+                "quant": artifact.quant,
+                "document": json.dumps(artifact.to_json()),
+                "created": to_text(now()),
+            }
+            connection.execute(insert(artifacts).values(**sealed(row)))
+            prove_kept(self._blobs, staged, entries)
             named = select(versions.c.name).where(versions.c.digest == artifact.version_digest).distinct()
             for name in connection.scalars(named).all():
                 payload = {"digest": artifact.version_digest, "form": artifact.form, "quant": artifact.quant}
@@ -58,18 +73,18 @@ class Artifacts:
     def list(self, version_digest: str) -> Sequence[Artifact]:
         """The artifacts of a version, by form and quant."""
         query = (
-            select(artifacts.c.document)
+            select(artifacts)
             .where(artifacts.c.version_digest == version_digest)
             .order_by(artifacts.c.form, artifacts.c.quant)
         )
         with self._database.read() as connection:
-            return [_artifact(document) for document in connection.scalars(query)]
+            return [_artifact(row) for row in connection.execute(query)]
 
     def find(self, version_digest: str, form: str, quant: str) -> Artifact | None:
         """One artifact, or None."""
         with self._database.read() as connection:
-            document = connection.scalar(select(artifacts.c.document).where(*_key(version_digest, form, quant)))
-        return _artifact(document) if document else None
+            row = connection.execute(select(artifacts).where(*_key(version_digest, form, quant))).one_or_none()
+        return _artifact(row) if row else None
 
     def pull(self, artifact: Artifact, target: Path, on_bytes: OnBytes = None) -> None:
         """Copy an artifact's files into the new folder ``target``, verified; it appears whole or not at all.
@@ -89,14 +104,6 @@ def _key(version_digest: str, form: str, quant: str) -> tuple[Any, ...]:
     return artifacts.c.version_digest == version_digest, artifacts.c.form == form, artifacts.c.quant == quant
 
 
-def _artifact(text: str) -> Artifact:
-    document = json.loads(text)
-    return Artifact(
-        version_digest=document["version_digest"],
-        form=document["form"],
-        quant=document["quant"],
-        files=tuple(FileEntry.from_json(entry) for entry in document["files"]),
-        recipe=document["recipe"],
-        drift=document["drift"],
-        created=from_text(document["created"]),
-    )
+def _artifact(row: Any) -> Artifact:
+    prove_whole(row, f"an artifact of {row.version_digest[:19]}…")
+    return Artifact.from_json(json.loads(row.document))

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, select
 
+from registry.embedded.seal import prove_whole
 from registry.embedded.tables import profiles, reports
 from registry.errors import Refused
 from registry.refs import DEFAULT_ALIAS
@@ -24,14 +25,16 @@ def prove_passed(connection: Connection, version: AdapterVersion, alias: str) ->
     if profile is None:
         raise Refused(f"{version} has no report: nothing has served its base {version.manifest.base_name} yet.", hint)
     query = (
-        select(reports.c.suite_digest, reports.c.passed)
+        select(reports.c.suite_digest, reports.c.passed, reports.c.id)
         .where(reports.c.version_digest == version.digest, reports.c.profile_fingerprint == profile)
         .order_by(reports.c.id)
     )
-    newest = {row.suite_digest: row.passed for row in connection.execute(query)}
+    newest = {row.suite_digest: row for row in connection.execute(query)}
+    for row in connection.execute(select(reports).where(reports.c.id.in_([row.id for row in newest.values()]))):
+        prove_whole(row, f"a report of {version}")
     if not newest:
         raise Refused(f"{version} has no report for the profile that serves ({profile[:19]}…).", hint)
-    if not all(newest.values()):
+    if not all(row.passed for row in newest.values()):
         raise Refused(f"{version} failed its newest report for the profile that serves ({profile[:19]}…).", hint)
 
 

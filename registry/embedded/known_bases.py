@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from registry.base_model import BaseModel
+from registry.embedded.audit import record
 from registry.embedded.database import Database
 from registry.embedded.tables import adapters, bases
 from registry.errors import Conflict, NotFound
@@ -66,3 +67,4 @@ class KnownBases:
                 created=to_text(now()),
             )
         )
+        record(connection, "base", base.name, {"fingerprint": base.fingerprint})

@@ -50,6 +50,7 @@ versions = Table(
     Column("created", TIME, nullable=False),
     Column("actor", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("seal", DIGEST, nullable=False, server_default=""),  # registry.embedded.seal
     UniqueConstraint("name", "digest"),
     Index("versions_by_digest", "digest"),
 )
@@ -101,6 +102,7 @@ reports = Table(
     Column("passed", Boolean, nullable=False),
     Column("document", Text, nullable=False),
     Column("created", TIME, nullable=False),
+    Column("seal", DIGEST, nullable=False, server_default=""),  # registry.embedded.seal
     Index("reports_by_version", "version_digest", "profile_fingerprint"),
 )
 
@@ -112,6 +114,7 @@ artifacts = Table(
     Column("quant", String(32), primary_key=True),
     Column("document", Text, nullable=False),
     Column("created", TIME, nullable=False),
+    Column("seal", DIGEST, nullable=False, server_default=""),  # registry.embedded.seal
 )
 
 events = Table(
@@ -164,4 +167,117 @@ replicas = Table(
     Column("document", Text, nullable=False),
     Column("started", TIME, nullable=False),
     Column("heartbeat", TIME, nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("kinds", Text, nullable=False),  # JSON, as the next
+    Column("names", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # it has to sign, so a hash would not do
+    Column("created", TIME, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("delivered", TIME),  # when a delivery last succeeded
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("webhook", String(12), ForeignKey("webhooks.id"), primary_key=True),
+    Column("event", Integer, ForeignKey("events.id"), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("due", TIME, nullable=False),  # when to try next; while one is under way, when others may try
+    Column("claim", String(32), nullable=False),  # of the process that tries, or ""
+    Column("dead", TIME),  # when it was given up
+    Column("failure", Text, nullable=False),  # of the last attempt
+    Index("deliveries_by_time", "webhook", "dead", "due"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", TIME, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("key", String(12), nullable=False),  # id of the API key, or ""
+    Column("action", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    Column("result", Text, nullable=False),
+    Index("audit_by_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
+deprecations = Table(
+    "deprecations",
+    metadata,
+    Column("name", NAME, ForeignKey("adapters.name"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("marked", TIME, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("name", NAME, ForeignKey("adapters.name"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("name", NAME, ForeignKey("adapters.name"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("marked", TIME, nullable=False),
+    Column("due", TIME, nullable=False),
+    Column("removed", TIME),  # when the version went; the row is its tombstone from then on
+    Column("seal", DIGEST, nullable=False),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("pattern", NAME, primary_key=True),
+    Column("keep_last", Integer, nullable=False),
+    Column("keep_aliased", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created", TIME, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", NAME, ForeignKey("adapters.name"), nullable=False),
+    Column("alias", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started", TIME, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("releases_by_alias", "name", "alias", "state"),
+)
+
+release_counts = Table(
+    "release_counts",
+    metadata,
+    Column("release", String(12), ForeignKey("releases.id"), primary_key=True),
+    Column("arm", String(16), primary_key=True),
+    Column("minute", Integer, primary_key=True),  # since 1970; 0 for all that is long past
+    Column("document", Text, nullable=False),
+)
+
+release_texts = Table(
+    "release_texts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("release", String(12), ForeignKey("releases.id"), nullable=False),
+    Column("document", Text, nullable=False),
 )

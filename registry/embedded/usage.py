@@ -1,7 +1,6 @@
-"""Usage: requests and tokens for each key, adapter version and day."""
+"""UsageBook: requests and tokens for each key, adapter version and day."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -11,36 +10,10 @@ from registry.embedded.database import Database
 from registry.embedded.tables import keys
 from registry.embedded.tables import usage as table
 from registry.times import to_text
+from registry.usage import Usage
 
 PLACE = ("key", "adapter", "number", "day")
 COUNTS = ("requests", "tokens_in", "tokens_out")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What one key used of one version on one day.
-
-    Attributes:
-        key: the key's id, or ``anonymous``.
-        adapter: the adapter's name, or the base's.
-        number: the version's; 0 for the base.
-        day: UTC.
-        requests: how many were answered, or computing when their client left.
-        tokens_in: of prompts.
-        tokens_out: of answers.
-    """
-
-    key: str
-    adapter: str
-    number: int
-    day: date
-    requests: int
-    tokens_in: int
-    tokens_out: int
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        return asdict(self) | {"day": self.day.isoformat()}
 
 
 class UsageBook:

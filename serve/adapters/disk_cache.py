@@ -9,10 +9,11 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from registry.errors import Corrupted, Unavailable
+from registry.files import FileEntry
 from registry.version import AdapterVersion
 
 log = logging.getLogger(__name__)
@@ -26,24 +27,34 @@ class DiskCache:
 
     A folder appears whole, by a rename, and is renamed away before it is removed, so nobody ever sees half of one.
     When the sum of their sizes passes ``limit``, those that nobody needs go, least recently used first; needed are
-    those with a lease and those of which ``needs`` says so. What is larger than the limit lives as long as its lease.
+    those with a lease and those of which one of ``needs`` says so. What is larger than the limit lives as long as its
+    lease.
 
     The engine is never given these folders but a private copy (``copy``): whatever happens to a folder here, the next
     load finds out, and pulls again.
 
     Attributes:
-        size: bytes on the disk, of whole folders; the copy under way and pulls under way come on top.
-        needs: whether a digest's folder has to stay although nobody has a lease.
+        size: bytes on the disk, of whole folders; copies under way and pulls under way come on top.
+        needs: each says whether a digest's folder has to stay although nobody has a lease.
     """
 
-    def __init__(self, folder: Path, limit: int, pull: Callable[[AdapterVersion, Path], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limit: int,
+        pull: Callable[[AdapterVersion, Path], None],
+        files: Callable[[AdapterVersion], Sequence[FileEntry]] = lambda version: version.manifest.files,
+    ) -> None:
+        """``pull`` brings a version's ``files`` into a new folder; both may block, ``files`` once for each version."""
         self.limit = limit
-        self.needs: Callable[[str], bool] = lambda _: False
+        self.needs: list[Callable[[str], bool]] = []
         self._root = folder
         self._pull = pull
+        self._files = files
         self._sizes: dict[str, int] = {}  # in order of use, oldest first
         self._leases: Counter[str] = Counter()
         self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._one_copy = asyncio.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._take_over()
 
@@ -71,6 +82,7 @@ class DiskCache:
         digest = version.digest
         self._leases[digest] += 1
         try:
+            await asyncio.to_thread(self._files, version)
             if not self._complete(version):
                 self._sizes.pop(digest, None)
                 await self._pull_once(version)
@@ -85,7 +97,7 @@ class DiskCache:
 
     @contextlib.asynccontextmanager
     async def copy(self, version: AdapterVersion) -> AsyncIterator[Path]:
-        """A private, verified copy of the version's files, removed at the end; call it for one version at a time.
+        """A private, verified copy of the version's files, removed at the end.
 
         vLLM maps an adapter's file into its memory and, on the CPU, computes from the mapping (safetensors 0.8):
         whoever truncates the file ends the engine with SIGBUS, whoever overwrites it changes weights under running
@@ -95,16 +107,16 @@ class DiskCache:
             Corrupted: the registry's copy is damaged.
             Unavailable: the registry is away, or this disk is full.
         """
-        target = self._root / f"loading-{version.digest.removeprefix('sha256:')}"
+        target = self._root / f"loading-{uuid.uuid4().hex}"
         try:
-            async with self.lease(version) as folder:
+            async with self.lease(version) as folder, self._one_copy:  # who finds damage pulls again, alone
                 try:
-                    await self._with_room(version, _copy, version, folder, target)
+                    await self._with_room(version, _copy, self._files(version), folder, target)
                 except Corrupted as error:
                     log.warning("Pulling %s again: %s", version, error.message)
                     await self._remove(version.digest)
                     await self._pull_once(version)
-                    await self._with_room(version, _copy, version, folder, target)
+                    await self._with_room(version, _copy, self._files(version), folder, target)
             yield target
         finally:
             await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
@@ -115,7 +127,7 @@ class DiskCache:
         Raises:
             Corrupted: it is not.
         """
-        await asyncio.to_thread(_verify, version, copy)
+        await asyncio.to_thread(_verify, self._files(version), copy)
 
     def _folder(self, digest: str) -> Path:
         return self._root / digest.removeprefix("sha256:")
@@ -141,7 +153,7 @@ class DiskCache:
         folder = self._folder(version.digest)
         try:
             return version.digest in self._sizes and all(
-                (folder / entry.path).stat().st_size == entry.size for entry in version.manifest.files
+                (folder / entry.path).stat().st_size == entry.size for entry in self._files(version)
             )
         except OSError:
             return False
@@ -163,7 +175,7 @@ class DiskCache:
     async def _pull_into_place(self, version: AdapterVersion) -> None:
         folder = self._folder(version.digest)
         await self._remove(version.digest)  # what is left of a damaged folder
-        await self._shrink(self.limit - version.manifest.size)
+        await self._shrink(self.limit - sum(entry.size for entry in self._files(version)))
         await self._with_room(version, self._pull, version, folder)
         self._sizes[version.digest] = await asyncio.to_thread(_bytes, folder)
 
@@ -180,7 +192,7 @@ class DiskCache:
                 if error.errno not in NO_SPACE:
                     raise
                 log.warning("The disk of %s is full: removing adapters that nobody uses.", self._root)
-                await self._shrink(self.size - version.manifest.size)
+                await self._shrink(self.size - sum(entry.size for entry in self._files(version)))
                 await asyncio.to_thread(write, *arguments)
         except OSError as error:
             if error.errno in NO_SPACE:
@@ -195,7 +207,7 @@ class DiskCache:
         for digest in list(self._sizes):
             if self.size <= limit:
                 return
-            if digest in self._sizes and not self._leases[digest] and not self.needs(digest):
+            if digest in self._sizes and not self._leases[digest] and not any(needs(digest) for needs in self.needs):
                 await self._remove(digest)
 
     async def _remove(self, digest: str) -> None:
@@ -211,7 +223,7 @@ class DiskCache:
             return None
 
 
-def _copy(version: AdapterVersion, source: Path, target: Path) -> None:
+def _copy(files: Sequence[FileEntry], source: Path, target: Path) -> None:
     """Copy a version's files and prove the copy, which nobody else knows of.
 
     Raises:
@@ -220,16 +232,16 @@ def _copy(version: AdapterVersion, source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     try:
         target.mkdir(mode=0o700)
-        for entry in version.manifest.files:
+        for entry in files:
             (target / entry.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / entry.path, target / entry.path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise Corrupted(f"{error.filename} is missing.") from error
-    _verify(version, target)
+    _verify(files, target)
 
 
-def _verify(version: AdapterVersion, folder: Path) -> None:
-    for entry in version.manifest.files:
+def _verify(files: Sequence[FileEntry], folder: Path) -> None:
+    for entry in files:
         entry.verify(folder)
 
 

@@ -21,13 +21,16 @@ class Probe:
     runs, since on the CPU it is not itself beside an adapter (see ``slots.py``).
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str | None) -> None:
+        """``base`` is what the engine calls the base, or None where it has none: it then only has to answer."""
         self._base = base
         self._reference: list[float] = []
         self._noise = 0.0
 
     async def measure_base(self, engine: Engine) -> None:
         """Ask the base, alone and several times at once; done for each engine before it serves."""
+        if self._base is None:
+            return
         self._reference = await _answer(engine, self._base)
         together = await asyncio.gather(*(_answer(engine, self._base) for _ in range(TOGETHER)))
         self._noise = max(distance(self._reference, answer) for answer in together)
@@ -39,6 +42,9 @@ class Probe:
             AdapterRefused: it is not finite, or it changes nothing.
             EngineAway: the engine does not answer.
         """
+        if self._base is None:
+            await engine.complete(name, PROMPT)
+            return
         if distance(await _answer(engine, name), self._reference) <= NOISE_FACTOR * self._noise:
             raise AdapterRefused("This adapter changes nothing: the engine answers as the base does.")
 

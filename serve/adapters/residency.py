@@ -57,6 +57,7 @@ class Residency(Generic[EngineT]):
     loaded again before it is used, and pinned ones are touched before it can forget them.
 
     Attributes:
+        limit: adapters that are loaded at most.
         pinned: digests that are never unloaded, nor removed from the disk.
         on_loaded: hears of each load and its seconds, probe included.
         on_evicted: hears of each adapter that was unloaded to make room.
@@ -74,7 +75,7 @@ class Residency(Generic[EngineT]):
         self.pinned: frozenset[str] = frozenset()
         self.on_loaded: Callable[[AdapterVersion, float], None] = lambda *_: None
         self.on_evicted: Callable[[AdapterVersion], None] = lambda _: None
-        self._limit = limit
+        self.limit = limit
         self._probe = probe
         self._clock = clock
         self._engine: EngineT | None = None
@@ -83,12 +84,20 @@ class Residency(Generic[EngineT]):
         self._refused: dict[str, AdapterRefused] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
         self._one_load = asyncio.Lock()
-        disk.needs = lambda digest: digest in self._residents or digest in self.pinned
+        disk.needs.append(lambda digest: digest in self or digest in self.pinned)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._residents
 
     @property
     def loaded(self) -> list[str]:
         """Digests of what the engine can name, least recently used first."""
-        return sorted(self._residents, key=lambda digest: self._residents[digest].used)
+        return [version.digest for version in self.versions]
+
+    @property
+    def versions(self) -> list[AdapterVersion]:
+        """The same, as versions."""
+        return [resident.version for resident in sorted(self._residents.values(), key=lambda resident: resident.used)]
 
     def attach(self, engine: EngineT) -> None:
         """A new engine is ready; it has no adapters."""
@@ -96,10 +105,10 @@ class Residency(Generic[EngineT]):
 
     def detach(self) -> list[AdapterVersion]:
         """The engine has gone. Returns what it had, most recently used first, for loading it again."""
-        had = [self._residents[digest].version for digest in reversed(self.loaded)]
+        had = self.versions[::-1]
         self._engine = None
         self._residents.clear()
-        self._tier = HostTier(self._limit)
+        self._tier = HostTier(self.limit)
         self._refused.clear()
         return had
 
@@ -198,7 +207,7 @@ class Residency(Generic[EngineT]):
             raise
 
     async def _make_room(self, engine: EngineT) -> None:
-        while len(self._residents) >= self._limit:
+        while len(self._residents) >= self.limit:
             idle = [digest for digest in self.loaded if not self._residents[digest].users and digest not in self.pinned]
             if not idle:
                 raise EngineAway("Every adapter that is loaded is in use.", "Try again in a few seconds.")
@@ -210,7 +219,7 @@ class Residency(Generic[EngineT]):
         """Use each pinned adapter that this load brings nearer to the end of the engine's host tier."""
         for digest in self.pinned & self._residents.keys():
             resident = self._residents[digest]
-            if self._tier.newer(resident) < self._limit // 2:
+            if self._tier.newer(resident) < self.limit // 2:
                 continue
             if not self._tier.holds(resident):
                 self.forget(digest)  # ``Pins`` has it loaded again

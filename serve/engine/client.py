@@ -1,4 +1,4 @@
-"""Engine: the client of one running vLLM, over its Unix socket."""
+"""Engine: the client of one running engine, over its Unix socket."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from serve.errors import AdapterRefused, EngineAway
+from serve.errors import AdapterRefused, EngineLost
 
 ORIGIN = "http://engine"
 SETUP_TIMEOUT = aiohttp.ClientTimeout(total=300)
@@ -56,7 +56,7 @@ class Engine:
 
         Raises:
             AdapterRefused: the engine cannot serve it.
-            EngineAway: it does not answer.
+            EngineLost: it does not answer.
         """
         status, answer = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
         if status != 200:
@@ -66,7 +66,7 @@ class Engine:
         """Make it forget a name; a name that it does not know is no error.
 
         Raises:
-            EngineAway: it does not answer.
+            EngineLost: it does not answer.
         """
         await self.post("/v1/unload_lora_adapter", {"lora_name": name})
 
@@ -75,7 +75,7 @@ class Engine:
 
         Raises:
             AdapterRefused: the engine could not compute them.
-            EngineAway: it does not answer.
+            EngineLost: it does not answer.
         """
         question = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 0}
         status, answer = await self.post("/v1/completions", question)
@@ -84,17 +84,28 @@ class Engine:
         values: list[float | None] = json.loads(answer)["choices"][0]["logprobs"]["token_logprobs"]
         return values[1:]
 
+    async def complete(self, model: str, prompt: str) -> None:
+        """Have it answer with one token.
+
+        Raises:
+            AdapterRefused: it could not.
+            EngineLost: it does not answer.
+        """
+        status, answer = await self.post("/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 1})
+        if status != 200:
+            raise AdapterRefused(f"The engine gives no answer with this version: {_reason(answer)}")
+
     async def post(self, path: str, document: dict[str, Any]) -> tuple[int, bytes]:
         """Ask for something small: status and body.
 
         Raises:
-            EngineAway: it does not answer.
+            EngineLost: it does not answer.
         """
         try:
             async with self._session.post(f"{ORIGIN}{path}", json=document, timeout=SETUP_TIMEOUT) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineAway("The engine went away.") from error
+            raise EngineLost("The engine went away.") from error
 
     def forward(
         self, path: str, body: bytes, request_id: str, trace: Mapping[str, str]

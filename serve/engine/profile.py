@@ -70,6 +70,30 @@ def serving_profile(base: BaseModel, engine: InstalledEngine, context_length: in
     )
 
 
+def llama_profile(base: BaseModel, quant: str, context_length: int) -> ServingProfile:
+    """Describe what a client of a server of GGUFs gets.
+
+    Args:
+        base: that the versions are for.
+        quant: of their GGUFs.
+        context_length: tokens of prompt and answer together.
+    """
+    import llama_cpp
+
+    return ServingProfile(
+        base_name=base.name,
+        base_fingerprint=base.fingerprint,
+        quantization=f"gguf-{quant}",
+        engine="llama.cpp",
+        engine_version=_distribution("llama-cpp-python") or "unknown",
+        device="cuda" if llama_cpp.llama_supports_gpu_offload() else "cpu",
+        dtype="auto",
+        kv_cache_dtype="f16",
+        context_length=context_length,
+        chat_template_digest=base.chat_template_digest,
+    )
+
+
 def _release(version: str) -> tuple[int, ...]:
     """``0.26.0+cu130`` -> (0, 26)."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -14,7 +14,8 @@ from pathlib import Path
 from registry.errors import AdaptoryError
 from serve.engine import diagnosis, warden
 from serve.engine.client import Engine
-from serve.engine.vllm_process import EngineOptions, engine_command, engine_environment
+from serve.engine.program import Program
+from serve.engine.share import Share
 from serve.errors import EngineAway, EngineFailed
 
 log = logging.getLogger(__name__)
@@ -43,15 +44,22 @@ class Supervisor:
 
     Attributes:
         on_ready: awaited with each new engine before clients may use it.
+        on_serving: called when they may.
         on_gone: called when it has gone.
+        number: which of the server's engines it is.
         restarts: how often it was started again.
     """
 
-    def __init__(self, options: EngineOptions, *, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, program: Program, *, number: int, share: Share, logs: Path, environment: Mapping[str, str]
+    ) -> None:
         self.on_ready: Callable[[Engine], Awaitable[None]] = _nothing_to_do
+        self.on_serving: Callable[[], None] = lambda: None
         self.on_gone: Callable[[], None] = lambda: None
-        self.options = options
+        self._program = program
+        self.number = number
         self.restarts = 0
+        self._share = share
         self._logs = logs
         self._environment = environment
         self._engine: Engine | None = None
@@ -98,7 +106,7 @@ class Supervisor:
             if time.monotonic() - began > STABLE_SECONDS:
                 backoff = BACKOFF_FIRST
             self.restarts += 1
-            log.warning("Starting the engine again in %.1f s.", backoff)
+            log.warning("Starting engine %d again in %.1f s.", self.number, backoff)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, BACKOFF_LAST)
 
@@ -118,6 +126,7 @@ class Supervisor:
                         f"Its output: {started.output}",
                     ) from error
                 self._engine = engine
+                self.on_serving()
                 try:
                     yield engine
                 finally:
@@ -129,9 +138,9 @@ class Supervisor:
 
     async def _start(self, runtime: Path) -> Started:
         self._logs.mkdir(parents=True, exist_ok=True)
-        for old in sorted(self._logs.glob("engine-*.log"))[: 1 - KEPT_LOGS]:
+        for old in sorted(self._logs.glob(f"engine-{self.number}-*.log"))[: 1 - KEPT_LOGS]:
             old.unlink(missing_ok=True)
-        output = self._logs / f"engine-{time.strftime('%Y%m%dT%H%M%S')}-{self.restarts}.log"
+        output = self._logs / f"engine-{self.number}-{time.strftime('%Y%m%dT%H%M%S')}-{self.restarts}.log"
         socket = runtime / "engine.sock"
         with output.open("wb") as stream:
             process = await asyncio.create_subprocess_exec(
@@ -139,11 +148,12 @@ class Supervisor:
                 "-I",
                 str(Path(warden.__file__)),
                 str(runtime),
-                *engine_command(self.options, socket),
+                ",".join(map(str, self._share.cores)),
+                *self._program.command(self._share, socket),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
-                env=engine_environment(self.options, runtime, self._environment),
+                env=self._program.environment(self._share, runtime, self._environment),
                 start_new_session=True,  # Ctrl-C in the terminal is for the gateway alone
             )
         return Started(process, socket, output)
@@ -173,9 +183,9 @@ class Supervisor:
             except TimeoutError:
                 missed = 0 if await engine.healthy() else missed + 1
                 continue
-            log.warning("The engine ended with status %s; its output: %s", status, self._started.output)
+            log.warning("Engine %d ended with status %s; its output: %s", self.number, status, self._started.output)
             return
-        log.warning("The engine does not answer; its output: %s", self._started.output)
+        log.warning("Engine %d does not answer; its output: %s", self.number, self._started.output)
 
 
 async def _nothing_to_do(engine: Engine) -> None:

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from serve.engine.share import Share
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as ``--max-lora-rank`` (0.32)."""
@@ -59,39 +62,47 @@ class EngineOptions:
     kv_cache_gib: int
     extra: tuple[str, ...] = ()
 
+    serves_base: ClassVar[bool] = True
 
-def engine_command(options: EngineOptions, socket: Path) -> list[str]:
-    """The command line of the engine, listening on a Unix socket."""
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", str(options.model), "--served-model-name", options.name, "--uds", str(socket)]
-    command += ["--quantization", "bitsandbytes", "--dtype", "bfloat16"]
-    command += ["--enable-lora", "--max-loras", str(options.slots)]
-    command += ["--max-cpu-loras", str(options.host_adapters + SPARE_HOST_ADAPTERS)]
-    command += ["--max-lora-rank", str(options.max_lora_rank)]
-    # Without this vLLM wraps the vocabulary's projection too: a request for its prompt's log-probabilities that shares
-    # a batch with an adapter's then ends the whole engine (0.32, punica_cpu.add_lora_logits); tokens cost more too.
-    command += ["--lora-target-modules", *options.lora_modules]
-    command += ["--max-model-len", str(options.context_length), "--max-num-seqs", str(options.max_sequences)]
-    command += ["--disable-uvicorn-access-log"]
-    if options.device == "cpu":
-        # With LoRA, vLLM compiles nothing on the CPU (CpuPlatform.check_and_update_config): eager starts sooner.
-        command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
-    return [*command, *options.extra]
+    @property
+    def base_alone(self) -> bool:
+        """Whether the base must not share the engine with an adapter (see ``docs/decisions/0005``)."""
+        return self.device == "cpu"
 
+    def command(self, share: Share, socket: Path) -> list[str]:  # noqa: ARG002 - the protocol's
+        """The command line, listening on a Unix socket."""
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--model", str(self.model), "--served-model-name", self.name, "--uds", str(socket)]
+        command += ["--quantization", "bitsandbytes", "--dtype", "bfloat16"]
+        command += ["--enable-lora", "--max-loras", str(self.slots)]
+        command += ["--max-cpu-loras", str(self.host_adapters + SPARE_HOST_ADAPTERS)]
+        command += ["--max-lora-rank", str(self.max_lora_rank)]
+        # Without this vLLM wraps the vocabulary's projection too: a request for its prompt's log-probabilities that
+        # shares a batch with an adapter's then ends the whole engine (0.32, punica_cpu.add_lora_logits); tokens cost
+        # more too.
+        command += ["--lora-target-modules", *self.lora_modules]
+        command += ["--max-model-len", str(self.context_length), "--max-num-seqs", str(self.max_sequences)]
+        command += ["--disable-uvicorn-access-log"]
+        if self.device == "cpu":
+            # With LoRA, vLLM compiles nothing on the CPU (CpuPlatform.check_and_update_config): eager starts sooner.
+            command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
+        return [*command, *self.extra]
 
-def engine_environment(options: EngineOptions, runtime: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the engine: the inherited one, and what vLLM takes from there only."""
-    environment = dict(inherited) | {
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE),
-        "ADAPTORY_RESOLVER": "",  # names are the gateway's (see resolver.py)
-        "VLLM_RPC_BASE_PATH": str(runtime),  # its own sockets lie in the private folder too
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if options.device == "cpu":
-        environment |= {"VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib)} | ONE_PROCESS
-        environment |= MALLOC
-    return environment
+    def environment(self, share: Share, runtime: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The environment: the inherited one, and what vLLM takes from there only."""
+        environment = dict(inherited) | {
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE),
+            "ADAPTORY_RESOLVER": "",  # names are the gateway's (see resolver.py)
+            "VLLM_RPC_BASE_PATH": str(runtime),  # its own sockets lie in the private folder too
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self.device == "cpu":
+            environment |= {"VLLM_CPU_KVCACHE_SPACE": str(self.kv_cache_gib)} | ONE_PROCESS
+            environment |= MALLOC
+        if share.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(share.devices)
+        return environment

@@ -1,9 +1,9 @@
 """The warden: a tiny process between gateway and engine, so that no engine outlives its gateway.
 
-``python warden.py RUNTIME_FOLDER COMMAND ...`` starts the command and waits. Its standard input is a pipe whose other
-end only the gateway holds: when the gateway ends, however it ends, the pipe closes, and the warden kills every
-process below it and removes the runtime folder. It is run by path and needs the standard library only, so it starts
-in milliseconds and has nothing to fail on.
+``python warden.py RUNTIME_FOLDER CORES COMMAND ...`` starts the command, on these CPU cores (``0,2``; an empty string
+for all), and waits. Its standard input is a pipe whose other end only the gateway holds: when the gateway ends, however
+it ends, the pipe closes, and the warden kills every process below it and removes the runtime folder. It is run by path
+and needs the standard library only, so it starts in milliseconds and has nothing to fail on.
 """
 
 import ctypes
@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> int:
     Returns:
         The command's exit status, 128 + n where signal n ended it.
     """
-    runtime, *command = arguments
+    runtime, cores, *command = arguments
+    if cores:
+        os.sched_setaffinity(0, map(int, cores.split(",")))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the pipe alone says when to stop
     libc = ctypes.CDLL(None)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
-from registry.embedded.usage import Usage, UsageBook
+from registry.rooms import UsageBook
 from registry.times import now
+from registry.usage import Usage
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from starlette.types import Message, Send
 
 from serve.catalogue import Target
 from serve.gateway.openai_errors import OpenAIError
+from serve.release.desk import Asked
 from serve.replica import Replica
 from serve.watching.access_log import Entry
 from serve.watching.tracing import Trace
@@ -31,6 +32,7 @@ class Answer:
         entry: what is known of the request.
         target: what answers, once that is known.
         headers: of the response.
+        asked: what the desk of releases knows of it, or None.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Answer:
         self.entry = entry
         self.trace = trace
         self.target: Target | None = None
+        self.asked: Asked | None = None
         self.headers = {"x-request-id": entry.request_id, "x-adaptory-profile": replica.profile.fingerprint}
         self._replica = replica
         self._sender = send
@@ -79,6 +82,7 @@ class Answer:
         """Send an answer that is complete."""
         self._first_bytes()
         self._count(body)
+        self._keep(body)
         body = body.replace(*_names(engine_name, model))
         await self._start(200, {"content-type": kind, "content-length": str(len(body))})
         await self._send({"type": "http.response.body", "body": body})
@@ -99,6 +103,7 @@ class Answer:
             events, rest = rest + piece[:end], piece[end:]
             if self.entry.ttft is None:
                 self._first_bytes()
+            self._keep(events)
             self.entry.tokens_out += events.count(b"data: {")
             if b'"usage":{' in events:
                 self._count(events)
@@ -130,6 +135,11 @@ class Answer:
         self.entry.ttft = time.monotonic() - self._began
         if self.entry.stream:
             self._replica.metrics.first_token(self.adapter, self.entry.ttft)
+
+    def _keep(self, piece: bytes) -> None:
+        """For the desk to read when the client has it."""
+        if self.asked and self.asked.transcript:
+            self.asked.transcript.add(piece)
 
     def _count(self, body: bytes) -> None:
         """Take the engine's own count; it is the last thing in an answer."""

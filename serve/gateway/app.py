@@ -15,10 +15,11 @@ from registry.errors import AdaptoryError
 from registry.refs import shown
 from serve.gateway.access import INFER, READ, Access, Caller
 from serve.gateway.models import list_models, one_model
-from serve.gateway.moment import gauges, present
+from serve.gateway.moment import by_engine, gauges, present, released
 from serve.gateway.openai_errors import OpenAIError, from_adaptory
 from serve.gateway.patience import Patience
 from serve.gateway.proxy import Proxy
+from serve.place import Place
 from serve.replica import Replica
 
 FORWARDED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
@@ -74,20 +75,28 @@ class Routes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002 - starlette's signature
-        """The engine answers."""
-        supervisor = self._replica.supervisor
-        body: dict[str, Any] = {"status": "ready" if supervisor.ready else "not ready", "restarts": supervisor.restarts}
-        if not supervisor.ready:
-            body["doing"] = supervisor.doing
+        """An engine answers."""
+        fleet = self._replica.fleet
+        body: dict[str, Any] = {
+            "status": "ready" if fleet.ready else "not ready",
+            "engines": [_engine(place) for place in fleet.places],
+        }
         if self._replica.catalogue.stale:
             body["registry"] = "away"  # why stands in the log: this route needs no key
-        return JSONResponse(body, status_code=200 if supervisor.ready else 503)
+        return JSONResponse(body, status_code=200 if fleet.ready else 503)
 
     async def metrics(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - a guarded route's signature
         """For Prometheus."""
         metrics = self._replica.metrics
-        metrics.note(gauges(self._replica), present(self._replica))
+        metrics.note(gauges(self._replica), by_engine(self._replica), present(self._replica))
+        metrics.note_releases(released(self._replica))
         return Response(await asyncio.to_thread(metrics.render), media_type=CONTENT_TYPE_LATEST)
+
+
+def _engine(place: Place) -> dict[str, Any]:
+    supervisor = place.supervisor
+    told = {"engine": place.number, "ready": supervisor.ready, "restarts": supervisor.restarts}
+    return told if supervisor.ready else told | {"doing": supervisor.doing}
 
 
 async def _adaptory_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - starlette's signature

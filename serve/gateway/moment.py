@@ -1,7 +1,9 @@
 """The moment: what a replica is doing right now, for ``/metrics``."""
 
+from collections import Counter
 from collections.abc import Mapping
 
+from serve.place import Place
 from serve.replica import Replica
 from serve.turns.slots import BASE
 from serve.watching.metrics import Presence
@@ -9,30 +11,55 @@ from serve.watching.metrics import Presence
 
 def gauges(replica: Replica) -> Mapping[str, float]:
     """The whole server, by the metric's name without its prefix."""
-    scheduler, supervisor = replica.scheduler, replica.supervisor
     return {
-        "engine_ready": float(supervisor.ready),
-        "engine_restarts": supervisor.restarts,
-        "requests_inside": scheduler.core.inside,
-        "requests_waiting": sum(scheduler.core.waiting.values()),
-        "slots": scheduler.core.slots,
-        "slots_taken": scheduler.core.slots if BASE in scheduler.core.active else len(scheduler.core.active),
-        "adapters_waiting": len(scheduler.core.waiting),
-        "adapters_loaded": len(replica.residency.loaded),
         "versions_servable": len(replica.catalogue.versions()),
-        "disk_cache_bytes": replica.residency.disk.size,
+        "disk_cache_bytes": replica.disk.size,
         "registry_stale": float(bool(replica.catalogue.stale)),
     }
 
 
-def present(replica: Replica) -> Mapping[str, Presence]:
-    """Where each adapter is that is anywhere, by ``name:number``; the base by its name."""
-    loaded = set(replica.residency.loaded)
-    active, waiting = replica.scheduler.core.active, replica.scheduler.core.waiting
-    found = {
-        str(version): Presence(version.digest in loaded, active.get(version.digest, 0), waiting.get(version.digest, 0))
-        for version in replica.catalogue.versions()
-        if version.digest in loaded or version.digest in active or version.digest in waiting
+def by_engine(replica: Replica) -> Mapping[str, Mapping[str, float]]:
+    """Each engine, by its number, and then as ``gauges``."""
+    return {str(place.number): _engine(place) for place in replica.fleet.places}
+
+
+def _engine(place: Place) -> Mapping[str, float]:
+    core, supervisor = place.scheduler.core, place.supervisor
+    return {
+        "engine_ready": float(supervisor.ready),
+        "engine_restarts": supervisor.restarts,
+        "requests_inside": core.inside,
+        "requests_waiting": sum(core.waiting.values()),
+        "slots": core.slots,
+        "slots_taken": core.slots if BASE in core.active else len(core.active),
+        "adapters_waiting": len(core.waiting),
+        "adapters_loaded": len(place.residency.loaded),
     }
-    base = Presence(replica.supervisor.ready, active.get(BASE, 0), waiting.get(BASE, 0))
-    return {replica.catalogue.base.name: base} | found
+
+
+def present(replica: Replica) -> Mapping[str, Presence]:
+    """Where each adapter is that is anywhere, by ``name:number``; the base by its name. Sums over the engines."""
+    places = replica.fleet.places
+    memory, active, waiting = Counter[str](), Counter[str](), Counter[str]()
+    for place in places:
+        memory.update(place.residency.loaded)
+        active.update(place.scheduler.core.active)
+        waiting.update(place.scheduler.core.waiting)
+    memory[BASE] = sum(place.ready for place in places)
+    found = {
+        str(version): Presence(memory[version.digest], active[version.digest], waiting[version.digest])
+        for version in replica.catalogue.versions()
+        if version.digest in memory or version.digest in active or version.digest in waiting
+    }
+    return {replica.catalogue.base.name: Presence(memory[BASE], active[BASE], waiting[BASE])} | found
+
+
+def released(replica: Replica) -> Mapping[tuple[str, str], Mapping[str, float]]:
+    """Each release that is under way: its alias and an arm -> what this server has counted."""
+    found: dict[tuple[str, str], Mapping[str, float]] = {}
+    for release, ready, arms in replica.desk.moment():
+        alias = f"{release.name}@{release.alias}"
+        found[alias, ""] = {"weight": release.plan.weight, "ready": float(ready)}
+        for arm, tally in arms.items():
+            found[alias, arm] = tally.counts
+    return found

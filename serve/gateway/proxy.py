@@ -10,15 +10,17 @@ import aiohttp
 from starlette.types import Receive, Scope, Send
 
 from registry.errors import AdaptoryError
-from serve.catalogue import MODEL_LENGTH
-from serve.errors import EngineAway
+from serve.catalogue import MODEL_LENGTH, Target
+from serve.errors import DeadlinePassed, EngineAway, EngineLost, QueueFull
 from serve.gateway.access import INFER, Access, Caller
 from serve.gateway.answer import Answer, ClientStalled
 from serve.gateway.openai_errors import OpenAIError, from_adaptory, from_engine
 from serve.gateway.patience import Patience
 from serve.gateway.question import CLIENT_LEFT, BadRequest, Question, parse, read_body, request_id, timeout
 from serve.gateway.quota import Allowance
-from serve.replica import Replica, Turn
+from serve.place import Turn
+from serve.release.share import session
+from serve.replica import Replica
 from serve.turns.asker import Asker
 from serve.watching.access_log import Entry
 
@@ -46,6 +48,8 @@ class Proxy:
             entry.duration = time.monotonic() - began
             self._replica.metrics.ended(answer.adapter, entry)
             trace.end(entry)
+            if answer.asked:
+                self._replica.desk.ended(answer.asked, entry)
             self._replica.access.write(entry)
             self._account(answer)
 
@@ -56,7 +60,7 @@ class Proxy:
             entry.key = caller.id
             with _within(self._access.allowance(caller), answer):
                 seconds = timeout(scope)
-                question = parse(await read_body(scope, receive, self._patience.body))
+                question = parse(await read_body(scope, receive, self._patience.body), session(scope["headers"]))
                 entry.model = question.model[:MODEL_LENGTH].encode(errors="replace").decode()
                 entry.stream = question.stream
                 asker = Asker(caller.id, caller.weight, began + seconds if seconds else None)
@@ -68,7 +72,8 @@ class Proxy:
             await answer.fail(from_adaptory(error))
 
     async def _respond(self, question: Question, caller: Caller, asker: Asker, answer: Answer) -> None:
-        if self._replica.paths and self._path not in self._replica.paths:
+        paths = self._replica.fleet.paths
+        if paths and self._path not in paths:
             await answer.fail(OpenAIError(404, f"This engine has no {self._path}.", code="not_found"))
             return
         try:
@@ -81,6 +86,20 @@ class Proxy:
     async def _take_turn(self, question: Question, caller: Caller, asker: Asker, answer: Answer) -> None:
         with caller.naming(question.model):
             target = await self._replica.catalogue.resolve(question.model)
+        desk = self._replica.desk
+        route = desk.route(question.model, target, question.who)
+        answer.asked = desk.asks(route, self._path, question.document, question.size)
+        try:
+            await self._have_turn(route.target, question, asker, answer)
+        except (QueueFull, DeadlinePassed, EngineLost):
+            raise
+        except AdaptoryError:
+            if answer.asked is None or route.spare is None or answer.entry.status:
+                raise
+            answer.asked = desk.fell_back(answer.asked)  # a candidate's failure is not its client's
+            await self._have_turn(route.spare, question, asker, answer)
+
+    async def _have_turn(self, target: Target, question: Question, asker: Asker, answer: Answer) -> None:
         answer.bind(target)
         cost = question.cost
         async with self._replica.turn(target, asker, answer.entry, cost) as turn:
@@ -97,10 +116,12 @@ class Proxy:
             async with turn.engine.forward(self._path, body, entry.request_id, answer.trace.headers) as response:
                 kind = response.headers.get("content-type", "")
                 if response.status == 404 and entry.version:
-                    self._replica.residency.forget(entry.digest)
+                    turn.place.residency.forget(entry.digest)
                     raise EngineAway("The engine lost this adapter.", "Try again.")
                 if response.status >= 500 and not await turn.engine.healthy():
-                    raise EngineAway("The engine has failed and is restarted.", "Try again in a few seconds.")
+                    raise EngineLost("The engine has failed and is restarted.", "Try again in a few seconds.")
+                if response.status >= 500 and answer.asked and answer.asked.route.spare:
+                    raise EngineAway("The engine gives no answer with the candidate.")
                 if response.status >= 400:
                     await answer.fail(from_engine(response.status, await response.read(), turn.name, question.model))
                 elif kind.startswith("text/event-stream"):
@@ -109,7 +130,7 @@ class Proxy:
                 else:
                     await answer.whole(await response.read(), kind, turn.name, question.model)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise EngineAway("The engine went away while it answered.", "Try again in a few seconds.") from error
+            raise EngineLost("The engine went away while it answered.", "Try again in a few seconds.") from error
 
     def _account(self, answer: Answer) -> None:
         """Count what was answered, and what was broken off while it computed."""

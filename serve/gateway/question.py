@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from serve.gateway.openai_errors import OpenAIError
+from serve.release.share import user
 
 MAX_BODY = 16 << 20
 MAX_TIMEOUT = 3600.0
@@ -38,16 +39,23 @@ class Question:
         document: its JSON.
         model: as the client names it.
         size: bytes of its JSON.
+        session: what the client calls its session, or an empty string.
     """
 
     document: dict[str, Any]
     model: str
     size: int
+    session: str = ""
 
     @property
     def stream(self) -> bool:
         """Whether the answer shall be streamed."""
         return bool(self.document.get("stream"))
+
+    @property
+    def who(self) -> str:
+        """The session or user that it is for, or an empty string."""
+        return self.session or user(self.document)
 
     @property
     def cost(self) -> int:
@@ -77,7 +85,7 @@ class Question:
             raise BadRequest(OpenAIError(400, "The body is nested too deeply.", code="invalid_json")) from error
 
 
-def parse(body: bytes) -> Question:
+def parse(body: bytes, session: str = "") -> Question:
     """The request as an object that names a model.
 
     Raises:
@@ -91,7 +99,7 @@ def parse(body: bytes) -> Question:
         raise BadRequest(OpenAIError(400, "The body has to be a JSON object.", code="invalid_json"))
     if not isinstance(document.get("model"), str) or not document["model"]:
         raise BadRequest(OpenAIError(400, "The field model is missing; a string was expected.", param="model"))
-    return Question(document, document["model"], len(body))
+    return Question(document, document["model"], len(body), session)
 
 
 async def read_body(scope: Scope, receive: Receive, seconds: float) -> bytes:

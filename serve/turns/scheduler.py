@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from serve.errors import DeadlinePassed
+from serve.errors import DeadlinePassed, EngineAway
 from serve.turns.asker import Asker
 from serve.turns.slots import BASE, Slots
 from serve.turns.ticket import Ticket
@@ -60,6 +60,7 @@ class Scheduler:
         self.core = Slots(slots, sequences, capacity, base_size=slots if base_alone else 0)
         self.base_alone = base_alone
         self._clock = clock
+        self._turns: set[asyncio.Future[None]] = set()  # of those who wait
 
     async def acquire(self, digest: str | None, asker: Asker, cost: int = 0) -> Lease:
         """Wait for a turn.
@@ -72,6 +73,7 @@ class Scheduler:
         Raises:
             QueueFull: too many wait already.
             DeadlinePassed: the turn did not come in time.
+            EngineAway: the engine went away meanwhile.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -83,6 +85,7 @@ class Scheduler:
         self.core.enter(ticket, self._clock())
         if not ticket.admitted:
             seconds = None if asker.deadline is None else asker.deadline - self._clock()
+            self._turns.add(turn)
             try:
                 async with asyncio.timeout(seconds):
                     await turn
@@ -91,7 +94,15 @@ class Scheduler:
                 if isinstance(error, TimeoutError):
                     raise DeadlinePassed("The request waited until its deadline.", "Try again later.") from None
                 raise
+            finally:
+                self._turns.discard(turn)
         return Lease(self, ticket)
+
+    def dismiss(self) -> None:
+        """The engine has gone: nobody waits for it any longer."""
+        for turn in self._turns:
+            if not turn.done():
+                turn.set_exception(EngineAway("The engine was restarted.", "Try again in a few seconds."))
 
     def release(self, ticket: Ticket, tokens: int) -> None:
         """End of a turn."""

@@ -29,6 +29,7 @@ class Entry:
         queue: seconds waiting for a slot.
         ttft: seconds to the first bytes of the answer, or None.
         duration: seconds in all.
+        engine: number of the engine that was asked, or None.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class Entry:
     queue: float = 0.0
     ttft: float | None = None
     duration: float = 0.0
+    engine: int | None = None
 
 
 class AccessLog:

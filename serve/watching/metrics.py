@@ -24,7 +24,7 @@ class Presence:
     """Where an adapter is at this moment.
 
     Attributes:
-        memory: 1 where the engine has it loaded, else 0.
+        memory: engines that have it loaded.
         engine: requests that compute.
         queue: requests that wait for a slot.
     """
@@ -70,8 +70,14 @@ class Metrics:
         )
         self._presence = Gauge(
             "adaptory_adapter",
-            "An adapter now: 1 in memory, requests in the engine, requests in the queue",
+            "An adapter now: engines that have it in memory, requests that compute, requests in the queue",
             ["adapter", "where"],
+            registry=self.registry,
+        )
+        self._release = Gauge(
+            "adaptory_release",
+            "A release under way: its weight, whether its candidate is ready, and what was counted of each version",
+            ["alias", "arm", "what"],
             registry=self.registry,
         )
         self._by_adapter = (
@@ -114,26 +120,46 @@ class Metrics:
         """An alias answers with a new version, so long after its move was heard of."""
         self._swap.observe(seconds)
 
-    def note(self, gauges: Mapping[str, float], present: Mapping[str, Presence]) -> None:
+    def note(
+        self,
+        gauges: Mapping[str, float],
+        by_engine: Mapping[str, Mapping[str, float]],
+        present: Mapping[str, Presence],
+    ) -> None:
         """Take down the server at this moment, before ``render``.
 
         Args:
-            gauges: by name without the prefix ``adaptory_``.
+            gauges: of the server, by name without the prefix ``adaptory_``.
+            by_engine: of each engine, by its number; the label ``engine``. A server has a fixed number of them.
             present: adapters that are loaded, computing or waited for, by label.
         """
         for name, value in gauges.items():
-            if name not in self._gauges:
-                self._gauges[name] = Gauge(f"adaptory_{name}", f"Now: {name}".replace("_", " "), registry=self.registry)
-            self._gauges[name].set(value)
+            self._gauge(name).set(value)
+        for engine, own in by_engine.items():
+            for name, value in own.items():
+                self._gauge(name, "engine").labels(engine).set(value)
         self._presence.clear()
         for adapter, presence in present.items():
             label = adapter if adapter in self._adapters else self._label(adapter)  # being there is no use
             for place in PLACES:
                 self._presence.labels(label, place).inc(getattr(presence, place))
 
+    def note_releases(self, released: Mapping[tuple[str, str], Mapping[str, float]]) -> None:
+        """Take down the releases that are under way: alias and arm -> values by name. Those that ended are gone."""
+        self._release.clear()
+        for (alias, arm), values in released.items():
+            for what, value in values.items():
+                self._release.labels(alias, arm, what).set(value)
+
     def render(self) -> bytes:
         """The text form; a full one takes a tenth of a second, so call it beside the event loop."""
         return generate_latest(self.registry)
+
+    def _gauge(self, name: str, *labels: str) -> Gauge:
+        if name not in self._gauges:
+            text = f"Now: {name}".replace("_", " ")
+            self._gauges[name] = Gauge(f"adaptory_{name}", text, labels, registry=self.registry)
+        return self._gauges[name]
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"adaptory_{name}", text, ["adapter", *labels], registry=self.registry)

@@ -48,6 +48,10 @@ class Scrape:
         wanted = labels.items()
         return [(have, value) for series in near for have, value in series if wanted <= have.items()]
 
+    def values(self, name: str, label: str) -> set[str]:
+        """The values of a label."""
+        return {have[label] for have, _ in self.series(name) if label in have}
+
     def total(self, name: str, **labels: str) -> float:
         """The sum over these series."""
         return sum(value for _, value in self.series(name, **labels))

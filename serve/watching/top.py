@@ -39,13 +39,38 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRow:
+    """One engine.
+
+    Attributes:
+        engine: its number.
+        ready: whether it answers.
+        restarts: how often it was started again.
+        inside: requests that wait or compute there.
+        waiting: of these, those that wait.
+        slots: adapters that can compute there at once.
+        slots_taken: that do, or could go on.
+        loaded: adapters in its memory.
+    """
+
+    engine: str
+    ready: bool
+    restarts: int
+    inside: int
+    waiting: int
+    slots: int
+    slots_taken: int
+    loaded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The server over an interval.
 
     Attributes:
         seconds: the interval's length.
-        ready: whether the engine answers.
-        restarts: of the engine.
+        ready: whether an engine answers.
+        restarts: of the engines.
         registry_stale: whether the registry does not answer the server.
         requests: ended per second.
         tokens: of answers, per second.
@@ -53,11 +78,12 @@ class View:
         waiting: of these, those that wait for a slot.
         slots: adapters that can compute at once.
         slots_taken: that do, or could go on.
-        loaded: adapters in the engine's memory.
+        loaded: adapters in the engines' memory, each copy of one.
         servable: versions that can be named.
         errors: that clients were told, in the interval.
         failures: alias -> why it does not answer with the version that it should.
         rows: busiest first.
+        engines: by number.
     """
 
     seconds: float
@@ -75,6 +101,7 @@ class View:
     errors: int
     failures: Mapping[str, str]
     rows: Sequence[Row]
+    engines: Sequence[EngineRow]
 
     @classmethod
     def of(cls, interval: Interval, models: Sequence[Mapping[str, Any]]) -> "View":
@@ -88,7 +115,11 @@ class View:
         aliases: dict[str, list[str]] = {}
         for entry in models:
             if "@" in entry["id"]:
-                aliases.setdefault(entry["adaptory"]["version"], []).append(entry["adaptory"]["alias"])
+                ours = entry["adaptory"]
+                aliases.setdefault(ours["version"], []).append(ours["alias"])
+                if release := ours.get("release"):
+                    told = f"{ours['alias']} {release['kind']} {release['weight']:.0%}"
+                    aliases.setdefault(release["candidate"], []).append(told)
         rows = [_row(interval, adapter, tuple(aliases.get(adapter, ()))) for adapter in _adapters(now, models)]
         return cls(
             seconds=interval.after.time - interval.before.time,
@@ -106,6 +137,7 @@ class View:
             errors=int(interval.grown("errors_total")),
             failures={entry["id"]: entry["adaptory"]["failure"] for entry in models if "failure" in entry["adaptory"]},
             rows=sorted(rows, key=lambda row: (-row.engine - row.queue, -row.tokens, row.state, row.adapter)),
+            engines=[_engine(now, engine) for engine in sorted(now.values("engine_ready", "engine"), key=int)],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -116,6 +148,22 @@ class View:
 def _adapters(scrape: Scrape, models: Sequence[Mapping[str, Any]]) -> set[str]:
     """Those that were ever asked for, and those that can be: by version, the base by its name."""
     return scrape.adapters() | {entry["adaptory"]["version"] or entry["id"] for entry in models}
+
+
+def _engine(now: Scrape, engine: str) -> EngineRow:
+    def gauge(name: str) -> int:
+        return int(now.total(name, engine=engine))
+
+    return EngineRow(
+        engine=engine,
+        ready=bool(gauge("engine_ready")),
+        restarts=gauge("engine_restarts"),
+        inside=gauge("requests_inside"),
+        waiting=gauge("requests_waiting"),
+        slots=gauge("slots"),
+        slots_taken=gauge("slots_taken"),
+        loaded=gauge("adapters_loaded"),
+    )
 
 
 def _row(interval: Interval, adapter: str, aliases: tuple[str, ...]) -> Row:

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from serve.watching.top import Row, View
+from serve.watching.top import EngineRow, Row, View
 
 WIDE = 100
 STATE_STYLES = {"computing": "green", "waiting": "yellow", "loaded": "cyan", "-": "dim"}
@@ -22,7 +22,9 @@ def screen(url: str, view: View | None, away: str, rows: int, width: int) -> Ren
     """
     parts: list[RenderableType] = [_title(url, view, away)]
     if view:
-        parts += [_totals(view), Text(), _table(view, rows, width >= WIDE)]
+        parts += [_totals(view)]
+        parts += [_engine(row) for row in view.engines if len(view.engines) > 1]
+        parts += [Text(), _table(view, rows, width >= WIDE)]
         parts += [Text(f"{alias}: {reason}", style="red", overflow="ellipsis", no_wrap=True)
                   for alias, reason in list(view.failures.items())[:5]]  # fmt: skip
     return Group(*parts)
@@ -34,7 +36,9 @@ def _title(url: str, view: View | None, away: str) -> Text:
         return title.append(f"does not answer, waiting for it\n{away}", "red")
     if view is None:
         return title.append("asking", "dim")
-    title.append("engine ready" if view.ready else "engine not ready", "green" if view.ready else "red")
+    ready, engines = sum(row.ready for row in view.engines), len(view.engines)
+    said = f"{ready} of {engines} engines ready" if engines > 1 else f"engine {'ready' if ready else 'not ready'}"
+    title.append(said, "green" if ready == engines else "yellow" if ready else "red")
     if view.restarts:
         title.append(f"  {view.restarts} restarts", "yellow")
     if view.registry_stale:
@@ -51,6 +55,14 @@ def _totals(view: View) -> Text:
         (f"{view.slots_taken}/{view.slots}", "bold"), "  adapters ",
         (f"{view.loaded}", "bold"), f" loaded of {view.servable}  ",
         (f"{view.errors}", "bold red" if view.errors else "bold"), f" errors in {view.seconds:.0f} s",
+    )  # fmt: skip
+
+
+def _engine(row: EngineRow) -> Text:
+    return Text.assemble(
+        f"engine {row.engine}  ", ("ready" if row.ready else "away", "green" if row.ready else "red"),
+        f"  {row.inside} inside, {row.waiting} waiting  slots {row.slots_taken}/{row.slots}  {row.loaded} loaded",
+        (f"  {row.restarts} restarts" if row.restarts else "", "yellow"),
     )  # fmt: skip
 
 

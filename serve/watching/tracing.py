@@ -138,9 +138,10 @@ class RequestTrace:
         self._part: Span | None = None
 
     def waits(self) -> None:
-        """Begin the span ``queue``."""
+        """Begin the span ``queue``; again where another version is asked in the first one's stead."""
         from opentelemetry.trace import set_span_in_context
 
+        self._end_part()
         self._part = self._tracer.start_span("queue", set_span_in_context(self._request))
 
     def computes(self) -> None:
@@ -181,6 +182,7 @@ def _attributes(entry: Entry) -> dict[str, str | int | float | bool]:
         "adaptory.time_to_first_token": entry.ttft if entry.stream else None,
         "http.response.status_code": entry.status,
         "adaptory.digest": entry.digest or None,
+        "adaptory.engine": entry.engine,
         "adaptory.request_id": entry.request_id,
         "gen_ai.request.stream": entry.stream,
     }

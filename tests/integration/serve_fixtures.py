@@ -10,20 +10,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
 import pytest
 from openai import OpenAI
 
-from bench.adapters import Parrots, parrots, silent_adapter
 from registry.base_model import BaseModel
 from registry.bases import LocalBases
 from registry.settings import Settings
 from registry.store import Registry
 from registry.version import AdapterVersion
 from tests.integration.shell import Shell, environment
+
+if TYPE_CHECKING:
+    from bench.adapters import Parrots  # it brings torch: tests without an engine do without
 
 BASE = "smollm2-135m"
 YES, NO = " yes", " no"
@@ -46,7 +48,7 @@ class Workshop:
     settings: Settings
     base: BaseModel
     registry: Registry
-    parrots: Parrots
+    parrots: "Parrots"
     work: Path
     made: int = 0
 
@@ -54,6 +56,8 @@ class Workshop:
         """Push an adapter that says a word, or, with None, one that changes nothing."""
         self.made += 1
         folder = self.work / f"adapter-{self.made}"
+        from bench.adapters import silent_adapter
+
         silent_adapter(folder, self.base) if word is None else self.parrots.write(folder, word)
         (folder / "README.md").write_text(f"Adapter {self.made} of this session.")  # so that no two are the same
         return self.registry.versions.push(folder, name, actor="test", base=self.base).version
@@ -69,6 +73,7 @@ class Server:
 
     settings: Settings
     port: int
+    arguments: tuple[str, ...] = ()
     client: OpenAI = field(init=False)
     process: subprocess.Popen[str] | None = None
     family: list[psutil.Process] = field(default_factory=list)
@@ -86,7 +91,8 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = ("adaptory", "serve", "--base", BASE, "--port", str(self.port), "--slots", "2", "--context", "512")
+        command = ("adaptory", "serve", "--base", BASE, "--port", str(self.port), "--slots", "2", "--context", "512",
+                   *self.arguments)  # fmt: skip
         home = self.settings.home
         output = home / "serve.out"
         with output.open("a") as stream:
@@ -159,6 +165,8 @@ def workshop(new_home: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
     bases = LocalBases(settings.bases)
     base = bases.get(BASE)
     registry = Registry.open(settings)
+    from bench.adapters import parrots
+
     yield Workshop(settings, base, registry, parrots(bases.bf16(base), YES, NO),
                    tmp_path_factory.mktemp("adapters"))  # fmt: skip
     registry.close()

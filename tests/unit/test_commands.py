@@ -19,8 +19,14 @@ HELP = [
     ("registry", ()),
     ("registry", ("push",)),
     ("registry", ("promote",)),
+    ("registry", ("release", "start")),
     ("registry", ("key", "create")),
     ("registry", ("usage",)),
+    ("registry", ("import",)),
+    ("registry", ("policy", "signed")),
+    ("registry", ("serve",)),
+    ("registry", ("watch",)),
+    ("registry", ("webhook", "add")),
 ]
 PROGRAM = """
 import json, sys

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from registry.base_model import NF4, BaseModel
+from registry.embedded.registry import EmbeddedRegistry
 from registry.store import Registry
+
+if TYPE_CHECKING:
+    from tests.unit.registry.served import Served
 
 MakeAdapter = Callable[..., Path]
 MODULES = {f"model.layers.{layer}.{module}": (8, 4) for layer in (0, 1) for module in ("q_proj", "v_proj")}
@@ -35,10 +39,39 @@ def base() -> BaseModel:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    opened = Registry(tmp_path / "registry")
+def embedded(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    opened = EmbeddedRegistry(tmp_path / "registry")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def registry(embedded: EmbeddedRegistry) -> Registry:
+    return embedded
+
+
+@pytest.fixture(scope="session")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Served"]:
+    """A server that needs no keys."""
+    from tests.unit.registry.served import served
+
+    with served(tmp_path_factory.mktemp("served"), keys_required=False) as running:
+        yield running
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def either(request: pytest.FixtureRequest, embedded: EmbeddedRegistry) -> Iterator[Registry]:
+    """The registry itself, and the same through a server: a module that calls this ``registry`` tests both."""
+    if request.param == "embedded":
+        yield embedded
+        return
+    from registry.remote.registry import RemoteRegistry
+
+    server: Served = request.getfixturevalue("open_server")
+    server.put(embedded)
+    remote = RemoteRegistry(server.url)
+    yield remote
+    remote.close()
 
 
 @pytest.fixture

@@ -1,12 +1,20 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from registry.alias import UNSET
 from registry.base_model import BaseModel
-from registry.errors import InvalidInput, NotFound, Refused
+from registry.errors import Conflict, InvalidInput, NotFound, Refused
 from registry.profile import ServingProfile
 from registry.report import EvalReport
 from registry.store import Registry
 from registry.version import AdapterVersion
 from tests.unit.registry.conftest import MakeAdapter
+
+
+@pytest.fixture
+def registry(either: Registry) -> Registry:
+    return either
 
 
 @pytest.fixture
@@ -105,3 +113,35 @@ def test_history_is_a_hash_chain(registry: Registry, versions: list[AdapterVersi
         ("promote", 2, 3),
         ("rollback", 3, 2),
     ]
+
+
+def test_of_two_that_race_one_wins_and_one_hears_why(registry: Registry, versions: list[AdapterVersion]) -> None:
+    def move(version: AdapterVersion, expected: str) -> Conflict | None:
+        try:
+            registry.aliases.promote(str(version), "canary", actor="ada", expected=expected)
+        except Conflict as error:
+            return error
+        return None
+
+    for expected in (UNSET, None):
+        seen = expected or registry.aliases.list("support")[0].tag
+        with ThreadPoolExecutor(3) as pool:
+            outcomes = list(pool.map(move, versions, [seen] * 3))
+        assert outcomes.count(None) == 1
+        number = versions[outcomes.index(None)].number
+        assert registry.aliases.list("support")[0].number == number
+        lost = next(error for error in outcomes if error)
+        assert lost.message.startswith(f"support@canary was moved meanwhile: it names version {number} since ")
+    assert len(registry.aliases.history("support")) == 2
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_tag_is_another_one_after_every_move(registry: Registry) -> None:
+    first = registry.aliases.promote("support:1", "canary", actor="ada", expected=UNSET)
+    assert registry.aliases.list("support") == [first]
+    registry.aliases.promote("support:2", "canary", actor="ada", expected=first.tag)
+    back = registry.aliases.rollback("support", "canary", actor="ada")
+    assert (back.number, back.tag == first.tag) == (1, False)
+    with pytest.raises(Conflict):
+        registry.aliases.rollback("support", "canary", actor="ada", expected=first.tag)
+    assert registry.aliases.rollback("support", "canary", actor="ada", to=2, expected=back.tag).number == 2

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from registry.api_key import SCOPES, ApiKey, Limits, id_of
 from registry.cli import registry as command
-from registry.embedded.usage import Usage
+from registry.embedded.registry import EmbeddedRegistry
 from registry.errors import Conflict, InvalidInput, NotFound, Unavailable
 from registry.store import Registry
+from registry.usage import Usage
 
 LATER = datetime.now(UTC) + timedelta(days=400)
 
@@ -40,7 +41,6 @@ def test_no_secret_is_on_the_disk(registry: Registry, tmp_path: Path) -> None:
     token = registry.keys.create("ci", actor="ann").token
     kept = b"".join(file.read_bytes() for file in (tmp_path / "registry").rglob("registry.db*"))
     assert hashlib.sha256(token.encode()).hexdigest().encode() in kept
-    assert token.rpartition("-")[2].encode() not in kept
     assert token.encode()[16:] not in kept
 
 
@@ -181,7 +181,7 @@ def test_mistakes_exit_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_the_usage_command(tmp_path: Path) -> None:
     assert run(tmp_path, "usage").stdout == "Nothing was used.\n"
     key = json.loads(run(tmp_path, "key", "create", "ci", "--json").stdout)["id"]
-    registry = Registry(tmp_path / "registry")
+    registry = EmbeddedRegistry(tmp_path / "registry")
     registry.usage.add([amount(key, 1, 1, 10), amount("anonymous", 0, 2, 5)], {})
     registry.close()
     (row,) = json.loads(run(tmp_path, "usage", "--key", "ci", "--json").stdout)

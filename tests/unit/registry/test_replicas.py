@@ -2,12 +2,14 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from registry.base_model import BaseModel
 from registry.cli import registry as command
+from registry.embedded.registry import EmbeddedRegistry
 from registry.embedded.replicas import FORGOTTEN_AFTER
 from registry.replica_status import FAILED, SERVING, AliasStatus, ReplicaStatus
 from registry.store import Registry
@@ -23,16 +25,19 @@ def status(base: BaseModel, id: str, **changes: object) -> ReplicaStatus:  # noq
     return ReplicaStatus(**fields | changes)  # type: ignore[arg-type]
 
 
-def run(registry: Registry, *arguments: str) -> Result:
-    environment = {"ADAPTORY_REGISTRY": str(registry._database.file.parent), "ADAPTORY_ACTOR": "ada"}
+def run(registry: EmbeddedRegistry, *arguments: str) -> Result:
+    environment = {
+        "ADAPTORY_REGISTRY": str(Path(str(registry._database.engine.url.database)).parent),
+        "ADAPTORY_ACTOR": "ada",
+    }
     return CliRunner().invoke(command, arguments, env=environment)
 
 
 @pytest.fixture
-def pushed(registry: Registry, base: BaseModel, make_adapter: MakeAdapter) -> Registry:
+def pushed(embedded: EmbeddedRegistry, base: BaseModel, make_adapter: MakeAdapter) -> EmbeddedRegistry:
     for seed in (1, 2):
-        registry.versions.push(make_adapter(seed), "support", actor="ada", base=base)
-    return registry
+        embedded.versions.push(make_adapter(seed), "support", actor="ada", base=base)
+    return embedded
 
 
 def test_a_row_is_written_kept_fresh_and_removed(registry: Registry, base: BaseModel) -> None:
@@ -58,13 +63,13 @@ def test_rows_of_servers_that_were_killed_are_forgotten(registry: Registry, base
     assert [replica.id for replica in registry.replicas.list()] == ["alive"]
 
 
-def test_with_no_server_waiting_ends_at_once(pushed: Registry) -> None:
+def test_with_no_server_waiting_ends_at_once(pushed: EmbeddedRegistry) -> None:
     done = run(pushed, "promote", "support:1", "canary", "--wait")
     assert (done.exit_code, done.stdout) == (0, "support@canary is now support:1\n")
     assert "No server of this base runs." in done.stderr
 
 
-def test_silent_servers_are_named_and_not_waited_for(pushed: Registry, base: BaseModel) -> None:
+def test_silent_servers_are_named_and_not_waited_for(pushed: EmbeddedRegistry, base: BaseModel) -> None:
     pushed.replicas.put(status(base, "silent", heartbeat=now() - timedelta(minutes=5)))
     done = run(pushed, "promote", "support:1", "canary", "--wait", "--json")
     assert done.exit_code == 0
@@ -72,7 +77,9 @@ def test_silent_servers_are_named_and_not_waited_for(pushed: Registry, base: Bas
     assert "Not waited for: http://silent:8000 (process 7 on here), not heard of since" in done.stderr
 
 
-def test_a_server_that_keeps_the_old_version_is_one_red_line_and_exit_code_1(pushed: Registry, base: BaseModel) -> None:
+def test_a_server_that_keeps_the_old_version_is_one_red_line_and_exit_code_1(
+    pushed: EmbeddedRegistry, base: BaseModel
+) -> None:
     pushed.aliases.promote("support:1", "canary", actor="ada")
     pushed.aliases.promote("support:2", "canary", actor="ada")
     old, new = pushed.versions.list("support")

@@ -12,6 +12,11 @@ from registry.store import Registry
 from tests.unit.registry.conftest import MakeAdapter, weights_file
 
 
+@pytest.fixture
+def registry(either: Registry) -> Registry:
+    return either
+
+
 def test_pushing_again_is_the_same_version(registry: Registry, base: BaseModel, make_adapter: MakeAdapter) -> None:
     first = registry.versions.push(make_adapter(seed=1), "support", actor="ada", base=base, note="first")
     again = registry.versions.push(make_adapter(seed=1), "support", actor="bob", base=base)

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from registry.base_model import NF4, BaseModel
+from registry.embedded.registry import EmbeddedRegistry
 from registry.store import Registry
 from registry.version import AdapterVersion
 
@@ -37,8 +38,8 @@ def base() -> BaseModel:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    opened = Registry(tmp_path / "registry")
+def registry(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+    opened = EmbeddedRegistry(tmp_path / "registry")
     yield opened
     opened.close()
 

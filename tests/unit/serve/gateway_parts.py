@@ -16,6 +16,7 @@ from registry.base_model import BaseModel
 from registry.profile import ServingProfile
 from registry.store import Registry
 from serve.engine.client import Engine
+from serve.engine.share import Share
 from serve.engine.vllm_process import EngineOptions
 from serve.gateway.access import Access
 from serve.gateway.app import build
@@ -109,9 +110,10 @@ class Gateway:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             async with served(app, listener), Engine(path) as engine:
-                self.replica.supervisor._engine = engine
+                supervisor = self.replica.fleet.places[0].supervisor
+                supervisor._engine = engine
                 yield
-                self.replica.supervisor._engine = None
+                supervisor._engine = None
 
 
 async def ask(app: ASGIApp, method: str, path: str, headers: Headers, body: bytes) -> Reply:
@@ -161,17 +163,17 @@ async def served(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def gateway(
-    registry: Registry, base: BaseModel, folder: Path, *, keys: bool, patience: Patience | None = None
+    registry: Registry, base: BaseModel, folder: Path, *, keys: bool, patience: Patience | None = None, engines: int = 1
 ) -> Iterator[Gateway]:
-    """A gateway whose engine is away, closed at the end."""
-    opened = Gateway(registry, options(base, folder, keys=keys), patience or Patience())
+    """A gateway whose engines are away, closed at the end."""
+    opened = Gateway(registry, options(base, folder, keys=keys, engines=engines), patience or Patience())
     try:
         yield opened
     finally:
         opened.close()
 
 
-def options(base: BaseModel, folder: Path, *, keys: bool) -> ServerOptions:
+def options(base: BaseModel, folder: Path, *, keys: bool, engines: int = 1) -> ServerOptions:
     profile = ServingProfile(
         base_name=base.name, base_fingerprint=base.fingerprint, quantization="nf4", engine="vllm", engine_version="0",
         device="cuda", dtype="bfloat16", kv_cache_dtype="auto", context_length=64, chat_template_digest="",
@@ -181,8 +183,8 @@ def options(base: BaseModel, folder: Path, *, keys: bool) -> ServerOptions:
         context_length=64, max_sequences=4, kv_cache_gib=1,
     )  # fmt: skip
     return ServerOptions(
-        base=base, profile=profile, engine=engine, cache=folder / "cache", disk_cache=1 << 30, pins=(),
-        logs=folder / "logs", capacity=100, keys_required=keys, environment={},
+        base=base, profile=profile, engine=engine, shares=(Share(),) * engines, cache=folder / "cache",
+        disk_cache=1 << 30, pins=(), logs=folder / "logs", capacity=100, keys_required=keys, environment={},
     )  # fmt: skip
 
 

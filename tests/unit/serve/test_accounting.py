@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry.embedded.usage import Usage, UsageBook
+from registry.embedded.registry import EmbeddedRegistry
+from registry.embedded.usage import UsageBook
 from registry.errors import Unavailable
 from registry.store import Registry
+from registry.usage import Usage
 from serve.gateway import accounting
 from serve.gateway.accounting import OTHER, Accounting
 
@@ -27,7 +29,7 @@ class Away(UsageBook):
 
 
 @pytest.fixture
-def book(registry: Registry) -> Away:
+def book(registry: EmbeddedRegistry) -> Away:
     return Away(registry.usage._database)
 
 

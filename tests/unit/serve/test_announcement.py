@@ -9,6 +9,7 @@ import pytest
 
 from registry.alias import Alias
 from registry.base_model import BaseModel
+from registry.embedded.registry import EmbeddedRegistry
 from registry.embedded.replicas import Replicas
 from registry.errors import Refused, Unavailable
 from registry.rollout import Outcome, prove_served, wait_until_served
@@ -16,13 +17,14 @@ from registry.store import Registry
 from registry.version import AdapterVersion
 from serve.adapters.disk_cache import DiskCache
 from serve.adapters.prefetch import Prefetch
-from serve.adapters.residency import Residency
 from serve.announcement import Announcement
 from serve.catalogue import Catalogue
 from serve.errors import AdapterRefused
 from serve.pins import Pins
+from serve.server import build_replica
 from serve.swap import Swaps
 from tests.unit.serve.conftest import Push, tiny_base
+from tests.unit.serve.gateway_parts import options
 
 
 class House:
@@ -38,10 +40,15 @@ class House:
         self.catalogue.on_pushed = self.prefetch.want
         self.catalogue.on_set = self.alias_set
         self.announcement = Announcement(
-            replicas or registry.replicas, self.catalogue, self.swaps, url="http://here:1", profile="sha256:aa"
+            replicas or registry.replicas,
+            self.catalogue,
+            self.swaps,
+            url="http://here:1",
+            profile="sha256:aa",
+            engines=lambda: [True],
         )
 
-    async def prepare(self, version: AdapterVersion) -> None:
+    async def prepare(self, version: AdapterVersion, _instead_of: AdapterVersion | None = None) -> None:
         if version.digest in self.broken:
             raise AdapterRefused("This adapter changes nothing.")
 
@@ -163,7 +170,7 @@ class Fickle(Replicas):
 
 
 def test_a_registry_that_is_away_stops_nothing_and_is_told_when_it_is_back(
-    registry: Registry, base: BaseModel, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: EmbeddedRegistry, base: BaseModel, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serve.announcement.HEARTBEAT_SECONDS", 0.05)
     one = push("demo")
@@ -237,7 +244,7 @@ def test_prefetch_goes_on_after_a_pull_that_failed(registry: Registry, push: Pus
     asyncio.run(run())
 
 
-def test_pins_follow_their_alias(house: House, registry: Registry, push: Push) -> None:
+def test_pins_follow_their_alias(house: House, registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -> None:
     one, two = push("demo"), push("demo")
     loaded: list[AdapterVersion] = []
 
@@ -246,12 +253,12 @@ def test_pins_follow_their_alias(house: House, registry: Registry, push: Push) -
         if version == two and loaded.count(two) == 1:
             raise AdapterRefused("not this time")
 
-    async def probe(engine: object, name: str) -> None:
-        pass
-
     async def story() -> None:
-        residency = Residency[object](disk=house.disk, limit=4, probe=probe)  # type: ignore[type-var]
-        pins = Pins(("demo@canary", "unknown@prod"), house.catalogue, residency, load)
+        replica = build_replica(options(base, tmp_path / "fleet", keys=False), registry)
+        replica.access.close()
+        fleet = replica.fleet
+        residency = fleet.places[0].residency
+        pins = Pins(("demo@canary", "unknown@prod"), house.catalogue, fleet, load)
         await pins.look()
         assert not loaded
         await house.promote("demo:1")

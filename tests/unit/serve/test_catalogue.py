@@ -119,7 +119,7 @@ def test_a_registry_that_goes_away_leaves_what_is_known(registry: Registry, base
     version = push("demo")
     catalogue = current(registry, base)
 
-    def gone() -> None:
+    def gone(*, fresh: bool) -> None:  # noqa: ARG001 - as the catalogue calls it
         raise OSError("the disk is away")
 
     catalogue.read = gone  # type: ignore[method-assign,assignment]
@@ -141,7 +141,7 @@ def test_an_alias_moves_only_to_what_can_serve(
     catalogue = current(registry, base)
     broken = True
 
-    async def prepare(version: object) -> None:
+    async def prepare(version: object, _instead_of: object) -> None:
         assert version == two
         if broken:
             raise failure
@@ -170,7 +170,7 @@ def test_a_swap_that_is_overtaken_does_not_flip(registry: Registry, base: BaseMo
     go_on = asyncio.Event()
     begun = asyncio.Event()
 
-    async def prepare(version: object) -> None:
+    async def prepare(version: object, _instead_of: object) -> None:
         assert version == two
         begun.set()
         await go_on.wait()
@@ -188,3 +188,21 @@ def test_a_swap_that_is_overtaken_does_not_flip(registry: Registry, base: BaseMo
         assert not swaps.failure("demo", "canary")
 
     followed(catalogue, story)
+
+
+def test_marks_and_deletions_are_followed(registry: Registry, base: BaseModel, push: Push) -> None:
+    for _ in range(2):
+        push("demo")
+    catalogue = current(registry, base)
+    registry.marks.deprecate("demo:1", actor="test", reason="old")
+    registry.deletions.mark("demo:2", actor="test")
+    catalogue.merge(catalogue.read())
+    assert catalogue.deprecated == {("demo", 1): "old"}
+    assert catalogue.find("demo:1").version
+    with pytest.raises(NotFound):
+        catalogue.find("demo:2")
+    registry.marks.undo("demo:1", actor="test")
+    registry.deletions.restore("demo:2", actor="test")
+    catalogue.merge(catalogue.read())
+    assert catalogue.deprecated == {}
+    assert catalogue.find("demo:2").version

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.gateway.moment import gauges
+from serve.gateway.moment import by_engine, gauges
 from serve.watching.access_log import Entry
 from serve.watching.metrics import Metrics, Presence
 
@@ -41,13 +41,18 @@ def told() -> tuple[set[str], set[str]]:
     metrics.loaded("demo:1", 0.1)
     metrics.evicted("demo:1")
     metrics.swapped(0.1)
-    replica: Any = SimpleNamespace(
+    place = SimpleNamespace(
+        number=0,
         scheduler=SimpleNamespace(core=SimpleNamespace(slots=1, inside=0, waiting={}, active={})),
         supervisor=SimpleNamespace(ready=True, restarts=0),
-        residency=SimpleNamespace(loaded=[], disk=SimpleNamespace(size=0)),
+        residency=SimpleNamespace(loaded=[]),
+    )
+    replica: Any = SimpleNamespace(
+        fleet=SimpleNamespace(places=[place]),
+        disk=SimpleNamespace(size=0),
         catalogue=SimpleNamespace(versions=list, stale=""),
     )
-    metrics.note(gauges(replica), {"demo:1": Presence(1, 0, 0)})
+    metrics.note(gauges(replica), by_engine(replica), {"demo:1": Presence(1, 0, 0)})
     samples = [
         sample for family in text_string_to_metric_families(metrics.render().decode()) for sample in family.samples
     ]

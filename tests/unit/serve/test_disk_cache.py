@@ -61,14 +61,14 @@ def test_never_over_the_limit_but_for_what_is_needed_and_never_without_it(
     one = folder_size(registry, versions[0], tmp_path)
     folder = tmp_path / "cache"
     cache = DiskCache(folder, places * one, registry.versions.pull)
-    cache.needs = lambda digest: digest in {versions[number].digest for number in needed}
+    cache.needs.append(lambda digest: digest in {versions[number].digest for number in needed})
     leases: list[tuple[int, contextlib.AsyncExitStack]] = []
 
     def check() -> None:
         held = {versions[number].digest for number, _ in leases}
         assert on_disk(folder) >= held
         assert len(on_disk(folder)) * one == cache.size
-        assert cache.size <= cache.limit or all(digest in held or cache.needs(digest) for digest in on_disk(folder))
+        assert cache.size <= cache.limit or all(digest in held or cache.needs[0](digest) for digest in on_disk(folder))
 
     async def run() -> None:
         for action, number in actions:
@@ -169,11 +169,12 @@ KILLED_PULL = """
 import asyncio, sys, time
 from pathlib import Path
 from registry.embedded.blobs import folder_made_whole
+from registry.embedded.registry import EmbeddedRegistry
 from registry.store import Registry
 from serve.adapters.cache_folder import claim
 from serve.adapters.disk_cache import DiskCache
 
-registry = Registry(Path(sys.argv[1]))
+registry = EmbeddedRegistry(Path(sys.argv[1]))
 version = registry.versions.get("demo:1")
 
 def pull(version, folder):

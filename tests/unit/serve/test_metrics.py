@@ -14,13 +14,15 @@ def test_labels_do_not_grow_without_end() -> None:
     for number in range(2 * MOST_ADAPTERS):
         metrics.ended(f"demo:{number}", ended())
         metrics.failed("", f"code-{number}")
-    metrics.note({"engine_ready": 1.0}, {f"demo:{number}": Presence(1, 2, 3) for number in range(2 * MOST_ADAPTERS)})
+    metrics.note(
+        {}, {"0": {"engine_ready": 1.0}}, {f"demo:{number}": Presence(1, 2, 3) for number in range(2 * MOST_ADAPTERS)}
+    )
     text = metrics.render().decode()
     assert text.count('adaptory_requests_total{adapter="') == MOST_ADAPTERS  # "" has one place, "other" comes on top
     assert text.count("adaptory_errors_total{") < MOST_ADAPTERS
     assert f'adaptory_tokens_total{{adapter="{OTHER}",direction="out"}} {5.0 * (MOST_ADAPTERS + 1)}' in text
     assert f'adaptory_adapter{{adapter="{OTHER}",where="queue"}} {3.0 * (MOST_ADAPTERS + 1)}' in text
-    assert "\nadaptory_engine_ready 1.0" in text
+    assert '\nadaptory_engine_ready{engine="0"} 1.0' in text
 
 
 def test_an_adapter_that_nobody_asks_for_gives_its_place_up() -> None:
@@ -39,9 +41,9 @@ def test_an_adapter_that_nobody_asks_for_gives_its_place_up() -> None:
 
 def test_where_adapters_are_is_of_this_moment() -> None:
     metrics = Metrics()
-    metrics.note({}, {"demo:1": Presence(1, 2, 3)})
+    metrics.note({}, {}, {"demo:1": Presence(1, 2, 3)})
     assert 'adaptory_adapter{adapter="demo:1",where="engine"} 2.0' in metrics.render().decode()
-    metrics.note({}, {})
+    metrics.note({}, {}, {})
     assert "adaptory_adapter{" not in metrics.render().decode()
 
 

@@ -15,7 +15,8 @@ from registry.refs import AdapterRef
 from registry.settings import Settings
 from registry.store import Registry
 from registry.version import AdapterVersion
-from serve.engine.vllm_process import EngineOptions, engine_environment
+from serve.engine.share import Share
+from serve.engine.vllm_process import EngineOptions
 from serve.resolver import MISS_SECONDS, MOST_MISSES, RegistryResolver
 from tests.unit.serve.conftest import Push, tiny_base
 
@@ -130,7 +131,7 @@ def test_misses_are_remembered_shortly_and_not_without_end(resolving: Resolving,
 def test_it_stays_off_in_our_own_engine_and_wherever_it_was_not_asked_for(tmp_path: Path) -> None:
     options = EngineOptions(model=tmp_path, name="tiny", device="cpu", slots=1, host_adapters=2, max_lora_rank=16,
                             lora_modules=(), context_length=64, max_sequences=1, kv_cache_gib=1)  # fmt: skip
-    assert engine_environment(options, tmp_path, {"ADAPTORY_RESOLVER": "1"})["ADAPTORY_RESOLVER"] != "1"
+    assert options.environment(Share(), tmp_path, {"ADAPTORY_RESOLVER": "1"})["ADAPTORY_RESOLVER"] != "1"
     program = "import sys, serve.resolver as r; r.register(); print({'vllm', 'sqlalchemy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={})
     assert done.stdout == "set()\n"

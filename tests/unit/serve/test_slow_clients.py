@@ -86,7 +86,7 @@ def test_an_answer_that_is_not_read(registry: Registry, base: BaseModel, tmp_pat
                 await engine.left.wait()  # nothing was read
                 while not opened.log():
                     await asyncio.sleep(0.01)
-                assert opened.replica.scheduler.core.inside == 0
+                assert opened.replica.fleet.places[0].load.inside == 0
 
     with gateway(registry, base, tmp_path, keys=True, patience=Patience(answer=0.3)) as opened:
         opened.run(story(opened))

@@ -24,8 +24,8 @@ from serve.watching.scrape import Interval, Scrape
 from serve.watching.top import View
 from serve.watching.top_screen import screen
 
-GAUGES = {"engine_ready": 1.0, "requests_inside": 5, "requests_waiting": 2, "slots": 4, "slots_taken": 1,
-          "adapters_loaded": 1, "versions_servable": 2}  # fmt: skip
+ENGINE = {"engine_ready": 1.0, "requests_inside": 5, "requests_waiting": 2, "slots": 4, "slots_taken": 1,
+          "adapters_loaded": 1}  # fmt: skip
 MODELS = [
     {"id": "tiny", "adaptory": {"version": None, "alias": None}},
     {"id": "demo@prod", "adaptory": {"version": "demo:1", "alias": "prod", "failure": "demo:2 cannot be served: no."}},
@@ -42,7 +42,7 @@ def serve_requests(metrics: Metrics, adapter: str, firsts: list[float]) -> None:
 
 
 def scrape(metrics: Metrics, time: float) -> Scrape:
-    metrics.note(GAUGES, {"demo:1": Presence(1, 3, 2)})
+    metrics.note({"versions_servable": 2}, {"0": ENGINE}, {"demo:1": Presence(1, 3, 2)})
     return Scrape.parse(metrics.render().decode(), time)
 
 
@@ -67,6 +67,22 @@ def test_a_view_is_what_happened_between_two_scrapes() -> None:
     assert 0.01 < busy.first_p50 < busy.first_p99 <= 0.025
     assert {row.adapter: row.state for row in view.rows} == {"demo:1": "computing", "demo:2": "-", "tiny": "-"}
     assert view.failures == {"demo@prod": "demo:2 cannot be served: no."}
+
+
+def test_engines_are_told_apart() -> None:
+    metrics = Metrics()
+    away = ENGINE | {"engine_ready": 0.0, "engine_restarts": 1, "requests_inside": 0}
+    metrics.note({}, {"0": ENGINE, "1": away, "10": ENGINE}, {})
+    now = Scrape.parse(metrics.render().decode(), 1.0)
+    view = View.of(Interval(now, now), MODELS)
+    assert [(row.engine, row.ready, row.inside) for row in view.engines] == [("0", True, 5), ("1", False, 0),
+                                                                            ("10", True, 5)]  # fmt: skip
+    assert (view.ready, view.restarts, view.inside, view.slots) == (True, 1, 10, 12)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(screen("http://here", view, "", 1, 120))
+    text = console.export_text()
+    assert "2 of 3 engines ready" in text
+    assert "engine 1  away  0 inside, 2 waiting  slots 1/4  1 loaded  1 restarts" in text
 
 
 def test_a_server_that_restarted_counts_from_nothing() -> None:
@@ -118,7 +134,7 @@ def answering(metrics: Metrics) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    metrics.note(GAUGES, {"demo:1": Presence(1, 3, 2)})
+    metrics.note({"versions_servable": 2}, {"0": ENGINE}, {"demo:1": Presence(1, 3, 2)})
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

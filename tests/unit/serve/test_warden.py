@@ -52,7 +52,8 @@ def start_family(tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int], Pa
     runtime, noted = tmp_path / "runtime", tmp_path / "pids"
     runtime.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-I", WARDEN, str(runtime), sys.executable, "-c", FAMILY, str(noted)], stdin=subprocess.PIPE
+        [sys.executable, "-I", WARDEN, str(runtime), "", sys.executable, "-c", FAMILY, str(noted)],
+        stdin=subprocess.PIPE,
     )
     wait_for(lambda: noted.exists() and noted.read_text().endswith("\n"))
     return process, [int(pid) for pid in noted.read_text().split()], runtime
@@ -81,7 +82,7 @@ def test_nothing_is_left_when_the_engine_is_killed(tmp_path: Path) -> None:
 def test_nothing_is_left_when_the_gateway_is_killed(tmp_path: Path) -> None:
     noted, runtime = tmp_path / "pids", tmp_path / "runtime"
     runtime.mkdir()
-    family_command = [sys.executable, "-I", WARDEN, str(runtime), sys.executable, "-c", FAMILY, str(noted)]
+    family_command = [sys.executable, "-I", WARDEN, str(runtime), "", sys.executable, "-c", FAMILY, str(noted)]
     gateway = subprocess.Popen([sys.executable, "-c", GATEWAY, *family_command])
     wait_for(lambda: noted.exists() and noted.read_text().endswith("\n"))
     family = [int(pid) for pid in noted.read_text().split()]
@@ -90,9 +91,11 @@ def test_nothing_is_left_when_the_gateway_is_killed(tmp_path: Path) -> None:
     wait_for(lambda: not any(alive(pid) for pid in family) and not runtime.exists())
 
 
-def test_the_status_of_the_engine_is_passed_on(tmp_path: Path) -> None:
+def test_the_cores_are_the_engines_alone_and_its_status_is_passed_on(tmp_path: Path) -> None:
     runtime = tmp_path / "runtime"
     runtime.mkdir()
-    command = [sys.executable, "-I", WARDEN, str(runtime), sys.executable, "-c", "raise SystemExit(3)"]
+    core = min(os.sched_getaffinity(0))
+    program = f"import os; raise SystemExit(3 if os.sched_getaffinity(0) == {{{core}}} else 1)"
+    command = [sys.executable, "-I", WARDEN, str(runtime), str(core), sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.wait() == 3

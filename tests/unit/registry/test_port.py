@@ -1,7 +1,7 @@
 import pytest
 
 from registry.errors import InvalidInput
-from serve.port import listen
+from registry.port import listen
 
 
 def test_a_port_in_use_names_a_free_one() -> None:

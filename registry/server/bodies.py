@@ -1,0 +1,90 @@
+"""Bodies: bounded, and of JSON that every database and every client can hold."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.canonical import canonical_json
+from registry.errors import AdaptoryError, InvalidInput
+from registry.server.errors import TooLarge
+from registry.server.problems import problem
+
+MAX_JSON = 32 << 20
+"""Bytes. A report of 10,000 items takes about 10 MiB."""
+
+STREAMED = "/uploads/"
+"""Beginning of the paths whose bodies go to the disk piece by piece, and are bounded there."""
+
+
+class BodyLimit:
+    """Refuses a body that is longer than MAX_JSON, before or while it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http" or scope["path"].startswith(STREAMED):
+            await self._app(scope, receive, send)
+            return
+        left = MAX_JSON
+
+        async def bounded() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise _too_large()
+            return message
+
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared[:20]) > MAX_JSON:
+            await problem(_too_large())(scope, receive, send)
+            return
+        await self._app(scope, bounded, send)
+
+
+class StrictRoute(APIRoute):
+    """A route that takes no NaN, no NUL and no half of a surrogate pair in its JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Read the body with ``StrictRequest``."""
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            try:
+                return await handle(StrictRequest(request.scope, request.receive))
+            except HTTPException as error:
+                if isinstance(error.__cause__, AdaptoryError):  # FastAPI hides what reading a body raises
+                    raise error.__cause__ from error
+                raise
+
+        return strictly
+
+
+class StrictRequest(Request):
+    """Python's JSON is wider than the standard, and PostgreSQL's text narrower."""
+
+    async def json(self) -> Any:
+        """The body.
+
+        Raises:
+            InvalidInput: it is no JSON, or holds what cannot be kept.
+        """
+        try:
+            document = json.loads(await self.body())
+            written = canonical_json(document)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"The body is not JSON that can be kept ({type(error).__name__}).") from error
+        if b"\\u0000" in written.replace(b"\\\\", b""):
+            raise InvalidInput("The body holds a NUL character.")
+        return document
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The body is too large; {MAX_JSON} bytes are the limit.")
