@@ -48,8 +48,8 @@ unit: $(INSTALLED)  ## Fast tests without engines.
 	$(BIN)/python -m pytest tests/unit -n 2
 
 integration: $(INSTALLED)  ## Tests on real servers (PostgreSQL, S3, OCI), then on real vLLM, llama.cpp and a real model.
-	$(BIN)/python -m pytest tests/integration/registry -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/integration --ignore=tests/integration/registry
+	$(BIN)/python -m pytest tests/integration/registry -n 2 --dist loadfile --durations=5
+	$(BIN)/python -m pytest tests/integration --ignore=tests/integration/registry --durations=25
 
 bench: $(INSTALLED)  ## Measure what docs/performance.md says.
 	$(BIN)/python bench/startup.py

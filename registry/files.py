@@ -28,6 +28,17 @@ class FileEntry:
     size: int
     digest: str
 
+    def __post_init__(self) -> None:
+        """Prove that path and digest, which become names on a disk, are plain, wherever they came from.
+
+        Raises:
+            InvalidInput: they are not.
+        """
+        valid_digest(self.digest)
+        if type(self.size) is not int or self.size < 0:
+            raise InvalidInput(f"{shown(str(self.size))} bytes is no file's size; 0 or more were expected.")
+        safe_path(self.path)
+
     @classmethod
     def of(cls, folder: Path, path: str) -> "FileEntry":
         """Read and hash ``folder / path``."""
@@ -36,15 +47,12 @@ class FileEntry:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "FileEntry":
-        """Inverse of ``to_json``; path and digest, which become names on a disk, are proved to be plain.
+        """Inverse of ``to_json``.
 
         Raises:
-            InvalidInput: they are not.
+            InvalidInput: path, size or digest are none.
         """
-        digest, size = document["sha256"], document["size"]
-        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)) or type(size) is not int or size < 0:
-            raise InvalidInput(f"{shown(str(digest))} with {shown(str(size))} bytes is no file's content.")
-        return cls(str(safe_path(document["path"])), size, digest)
+        return cls(str(safe_path(document["path"])), document["size"], document["sha256"])
 
     def to_json(self) -> dict[str, Any]:
         """The form that manifests hold."""
@@ -63,6 +71,17 @@ class FileEntry:
             raise Corrupted(f"{file} does not have the content that was recorded for it ({self.digest[:19]}…).")
 
 
+def valid_digest(digest: str) -> str:
+    """Return ``digest`` if it is ``sha256:`` and 64 hex digits.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise InvalidInput(f"{shown(str(digest))} is no digest: sha256: and 64 hex digits were expected.")
+    return digest
+
+
 @lru_cache(maxsize=1024)  # versions hold the same few names: listing many of them spends half of its time here
 def safe_path(path: str) -> PurePosixPath:
     """Read a relative path that stays inside its folder and that a disk can have.
@@ -70,9 +89,9 @@ def safe_path(path: str) -> PurePosixPath:
     Raises:
         InvalidInput: it is absolute, empty, climbs out, is too long, or holds control characters.
     """
-    if len(path) <= MAX_PATH and path.isprintable() and "\\" not in path:
+    if isinstance(path, str) and len(path) <= MAX_PATH and path.isprintable() and "\\" not in path:
         pure = PurePosixPath(path)
         parts = pure.parts
         if parts and not pure.is_absolute() and ".." not in parts and all(len(p.encode()) <= 255 for p in parts):
             return pure
-    raise InvalidInput(f"{shown(path)} is not a file name inside a folder.", "Names are relative: folder/file.")
+    raise InvalidInput(f"{shown(str(path))} is not a file name inside a folder.", "Names are relative: folder/file.")

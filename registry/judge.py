@@ -5,8 +5,9 @@ compares. It looks at everything since the start, and at the last WINDOW_MINUTES
 is not hidden by hours of good answers. It looks again with each report of a server, so the chance of a false alarm in a
 whole release is higher than 0.1 %; ``docs/release.md`` has what was simulated.
 
-- Errors: the lower bound of the candidate's rate (Wilson) is above the limit, and above what the current version surely
-  fails too: where the engine itself is ill, both fail, and the candidate is not to blame.
+- Errors: the lower bound of the candidate's rate (Wilson) is above the limit, and the rate is surely above the current
+  version's (the lower bound of candidate - current, Newcombe, is above 0), where that has been asked at all: where the
+  engine itself is ill, both fail, and the candidate is not to blame. While it is not surely worse, ``surely`` is 0.
 - JSON: the share of answers in JSON has surely fallen (Newcombe) by more than the limit; requests that demanded JSON
   and requests that did not are judged apart.
 - Latency: the geometric mean of the seconds in the engine (Welch, on logarithms, which one slow answer does not move
@@ -101,7 +102,11 @@ def _all(spans: Sequence[Mapping[str, Tally]], limits: ReleaseLimits) -> Iterato
 
 def _errors(current: Tally, candidate: Tally, limits: ReleaseLimits) -> Finding:
     number = candidate["requests"]
-    surely = wilson(candidate["errors"], number)[0] if number >= limits.min_requests else None
+    surely = None
+    if number >= limits.min_requests:
+        before, after = ((tally["errors"], tally["requests"]) for tally in (current, candidate))
+        worse = not current["requests"] or drop(after, before) > 0
+        surely = wilson(*after)[0] if worse else 0.0
     return Finding(
         what="failed requests",
         unit=RATES,
@@ -109,7 +114,7 @@ def _errors(current: Tally, candidate: Tally, limits: ReleaseLimits) -> Finding:
         candidate=candidate["errors"] / number if number else None,
         samples=number,
         surely=surely,
-        limit=max(limits.error_rate, wilson(current["errors"], current["requests"])[0]),
+        limit=limits.error_rate,
     )
 
 

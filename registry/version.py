@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from registry.files import valid_digest
 from registry.manifest import Manifest
 from registry.times import from_text, to_text
 
@@ -29,6 +30,14 @@ class AdapterVersion:
     created: datetime
     actor: str
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Prove that the digest, which becomes a name on disks, is one.
+
+        Raises:
+            InvalidInput: it is not.
+        """
+        valid_digest(self.digest)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from registry.errors import AdaptoryError
 from registry.version import AdapterVersion
-from serve.errors import EngineAway, EngineLost
+from serve.errors import DeadlinePassed, EngineAway, EngineLost
 from serve.place import Place, Turn
 from serve.suspects import Suspects
 from serve.turns.affinity import by_affinity, first_with_room
@@ -89,25 +90,38 @@ class Fleet:
         """Wait until an engine may be asked, and keep the adapter there inside the context.
 
         Raises:
+            DeadlinePassed: the asker's, before the adapter was there.
             AdaptoryError: it cannot be served, now or ever; see ``Place.turn``.
         """
-        digest = version.digest if version else None
+        seconds = None if asker.deadline is None else asker.deadline - time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
-            turn = None
-            while turn is None:
-                place = self.choose(digest)
-                if version:
-                    await place.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
-                    place = self.choose(digest)
-                try:
-                    with self._watched(version, place):
-                        turn = await stack.enter_async_context(place.turn(version, asker, entry, cost))
-                except EngineLost:
-                    raise
-                except EngineAway:
-                    if place.ready:  # it is something else
-                        raise
+            try:
+                async with asyncio.timeout(seconds) as limit:
+                    turn = await self._enter(stack, version, asker, entry, cost)
+            except TimeoutError:
+                if limit.expired():
+                    raise DeadlinePassed("The request waited until its deadline.", "Try again later.") from None
+                raise
             yield turn
+
+    async def _enter(
+        self, stack: contextlib.AsyncExitStack, version: AdapterVersion | None, asker: Asker, entry: Entry, cost: int
+    ) -> Turn:
+        """Enter a turn, in another engine where the one that was chosen goes away."""
+        digest = version.digest if version else None
+        while True:
+            place = self.choose(digest)
+            if version:
+                await place.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
+                place = self.choose(digest)
+            try:
+                with self._watched(version, place):
+                    return await stack.enter_async_context(place.turn(version, asker, entry, cost))
+            except EngineLost:
+                raise
+            except EngineAway:
+                if place.ready:  # it is something else
+                    raise
 
     async def prepare(self, version: AdapterVersion, instead_of: AdapterVersion | None = None) -> None:
         """Have a version ready where it will be asked for: at its home, and wherever another one is that it follows.

@@ -106,5 +106,11 @@ def _print_reports(reports: "Sequence[EvalReport]") -> None:
 def _print_artifacts(artifacts: "Sequence[Artifact]") -> None:
     if not artifacts:
         return
-    rows = [(artifact.form, artifact.quant, format_size(artifact.size), artifact.drift or "") for artifact in artifacts]
+    rows = [
+        (artifact.form, artifact.quant, format_size(artifact.size), _measured(artifact.drift)) for artifact in artifacts
+    ]
     print_table(("artifact", "quant", "size", "drift"), rows)
+
+
+def _measured(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in figures.items())

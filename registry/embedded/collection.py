@@ -24,7 +24,7 @@ from registry.times import now
 FRESH = timedelta(hours=1)
 """Content that was kept so lately may belong to a push that is not visible yet, and is left alone."""
 
-BATCH = 200
+BATCH = 50
 """Blobs removed in one transaction, so that pushes wait for a moment only."""
 
 
@@ -110,6 +110,7 @@ class Collection:
             named = _named(connection, ())
             taken = {digest: size for digest, size in batch.items() if digest not in named}
             for digest in taken:
+                connection.execute(select(1))  # raises where the connection was lost, and with it the writers' lock
                 self._blobs.remove(digest)
         return taken
 

@@ -9,6 +9,7 @@ from registry.deletion import GRACE, Deletion
 from registry.embedded.database import Database
 from registry.embedded.events import announce
 from registry.embedded.release_rows import involving
+from registry.embedded.replicas import FORGOTTEN_AFTER
 from registry.embedded.retention import kept_by
 from registry.embedded.seal import seal_of, sealed
 from registry.embedded.tables import (
@@ -95,9 +96,6 @@ def named_by(connection: Connection, name: str, number: int) -> tuple[str, str] 
     if release := involving(connection, name, number):
         hint = f"registry release stop {name}@{release.alias}"
         return f"{version} cannot be deleted: {release} is under way.", hint
-    if release := involving(connection, name, number):
-        told = f"{version} cannot be deleted: a release of {name}@{release.alias} is under way with it."
-        return told, f"registry release stop {name}@{release.alias}"
     if server := serving(connection, name, number):
         return f"{version} cannot be deleted: the server {server} answers with it.", "registry replicas"
     if rule := kept_by(connection, name, number):
@@ -107,10 +105,11 @@ def named_by(connection: Connection, name: str, number: int) -> tuple[str, str] 
 
 
 def serving(connection: Connection, name: str, number: int) -> ReplicaStatus | None:
-    """A server that says that it answers with a version; one that fell silent may be cut off only, and counts."""
+    """A server that says that it answers with a version; one that fell silent lately may be cut off, and counts."""
     import json
 
-    for document in connection.scalars(select(replicas.c.document).order_by(replicas.c.started)):
+    alive = replicas.c.heartbeat >= to_text(now() - FORGOTTEN_AFTER)
+    for document in connection.scalars(select(replicas.c.document).where(alive).order_by(replicas.c.started)):
         status = ReplicaStatus.from_json(json.loads(document))
         if any((entry.name, entry.number) == (name, number) for entry in status.aliases):
             return status

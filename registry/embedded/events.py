@@ -30,6 +30,7 @@ class Events:
         *,
         kinds: Sequence[str] = (),
         names: Sequence[str] = (),
+        within: Sequence[str] = (),
     ) -> Sequence[Event]:
         """The events that followed the one with this id, oldest first; 0 means from the beginning.
 
@@ -38,12 +39,14 @@ class Events:
             limit: how many at most.
             kinds: of these kinds only; none means all.
             names: with these subjects only, ``*`` standing for anything; none means all.
+            within: of those, the subjects that one of these fits too: the patterns of whoever asks; none means all.
         """
         query = select(events).where(events.c.id > id).order_by(events.c.id).limit(limit)
         if kinds:
             query = query.where(events.c.kind.in_(kinds))
-        if names:
-            query = query.where(or_(*(_named(name) for name in names)))
+        for patterns in (names, within):
+            if patterns:
+                query = query.where(or_(*(_named(pattern) for pattern in patterns)))
         with self._database.read() as connection:
             return [event_of(row) for row in connection.execute(query)]
 

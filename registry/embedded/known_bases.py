@@ -23,10 +23,19 @@ class KnownBases:
         """Record a base; the same base again changes nothing.
 
         Raises:
-            Conflict: its name is taken by another base or by an adapter.
+            Conflict: its name is taken by another base or by an adapter, or it is known with other layers.
         """
         with self._database.write() as connection:
             self._add(connection, base)
+
+    def prove(self, base: BaseModel) -> None:
+        """Prove that a base, where it is known, is what the registry knows of it.
+
+        Raises:
+            Conflict: it has other layers or another architecture.
+        """
+        with self._database.read() as connection:
+            _prove_same(connection, base)
 
     def get(self, fingerprint: str) -> BaseModel:
         """Find a base by fingerprint.
@@ -47,6 +56,7 @@ class KnownBases:
         return [BaseModel.from_json(json.loads(document)) for document in documents]
 
     def _add(self, connection: Connection, base: BaseModel) -> None:
+        _prove_same(connection, base)
         known = connection.scalar(select(bases.c.fingerprint).where(bases.c.name == base.name))
         if known == base.fingerprint:
             return
@@ -68,3 +78,16 @@ class KnownBases:
             )
         )
         record(connection, "base", base.name, {"fingerprint": base.fingerprint})
+
+
+def _prove_same(connection: Connection, base: BaseModel) -> None:
+    """The fingerprint covers the weights only: what else admission goes by is what the first push said."""
+    document = connection.scalar(select(bases.c.document).where(bases.c.fingerprint == base.fingerprint))
+    if document is None:
+        return
+    known = BaseModel.from_json(json.loads(document))
+    if (known.architecture, dict(known.modules)) != (base.architecture, dict(base.modules)):
+        raise Conflict(
+            f"The registry knows the base {base.name} ({base.fingerprint[:19]}…) with other layers than were sent now.",
+            f"Prepare {base.name} again with this version of Adaptory.",
+        )

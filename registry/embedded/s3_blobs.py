@@ -174,7 +174,8 @@ class S3Blobs:
     def _pieces(self, digest: str, start: int, stop: int) -> Iterator[bytes]:
         begins = iter(range(start, stop, PART))
         under_way: deque[Future[bytes]] = deque()
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        pool = ThreadPoolExecutor(PARALLEL)
+        try:
             for begin in islice(begins, PARALLEL):
                 under_way.append(pool.submit(self._range, digest, begin, min(begin + PART, stop)))
             while under_way:
@@ -182,6 +183,8 @@ class S3Blobs:
                 for begin in islice(begins, 1):
                     under_way.append(pool.submit(self._range, digest, begin, min(begin + PART, stop)))
                 yield piece
+        finally:  # who stops reading, maybe a server's event loop, does not wait for what is under way
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _range(self, digest: str, start: int, stop: int) -> bytes:
         with self._answering():

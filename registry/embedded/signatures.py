@@ -39,7 +39,7 @@ class Signatures:
             raise NotFound(f"No version has the digest {signature.version_digest[:19]}….", "registry list")
         prove_each([signature], Manifest.from_json(json.loads(row.manifest)))
         with self._database.write() as connection:
-            keep_signatures(connection, [signature], actor)
+            keep_signatures(connection, signature.version_digest, [signature], actor)
             return next(each for each in _of(connection, signature.version_digest) if each.key == signature.key)
 
     def list(self, version_digest: str) -> Sequence[Signature]:
@@ -61,10 +61,9 @@ def prove_each(new: Sequence[Signature], manifest: Manifest) -> None:
             prove(signature, manifest)
 
 
-def keep_signatures(connection: Connection, new: Sequence[Signature], actor: str) -> None:
-    """Keep signatures that were proved, in the transaction of whoever brought them."""
+def keep_signatures(connection: Connection, digest: str, new: Sequence[Signature], actor: str) -> None:
+    """Keep signatures that were proved, as those of the version ``digest``, in the transaction of who brought them."""
     for signature in new:
-        digest = signature.version_digest
         here = signatures.c.version_digest == digest, signatures.c.key == signature.key
         if connection.scalar(select(signatures.c.key).where(*here)):
             continue

@@ -63,7 +63,7 @@ class Versions:
 
         Raises:
             InvalidAdapter: admission refused it.
-            Conflict: the name belongs to a base.
+            Conflict: the name belongs to a base, or the registry knows the base with other layers.
             Refused: a signature is not valid, or the name needs one that is missing.
         """
         valid_name(name)
@@ -110,7 +110,7 @@ class Versions:
         self._known_bases.add(base)
         with self._database.write() as connection:
             pushed = _make_visible(connection, name, manifest, actor, note)
-            keep_signatures(connection, signatures, actor)
+            keep_signatures(connection, manifest.digest, signatures, actor)
             prove_signed(connection, name, pushed.version.digest)
             prove_kept(self._blobs, staged, entries)
         return pushed
@@ -167,6 +167,7 @@ class Versions:
                 f"not on {base.name} ({base.fingerprint[:19]}…).",
                 "Prepare that base, or train again on this one.",
             )
+        self._known_bases.prove(base)
         return base
 
 

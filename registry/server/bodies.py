@@ -1,6 +1,7 @@
 """Bodies: bounded, and of JSON that every database and every client can hold."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,18 +12,29 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.canonical import canonical_json
 from registry.errors import AdaptoryError, InvalidInput
+from registry.server.callers import Caller
 from registry.server.errors import TooLarge
 from registry.server.problems import problem
 
-MAX_JSON = 32 << 20
-"""Bytes. A report of 10,000 items takes about 10 MiB."""
+MAX_JSON = 1 << 20
+"""Bytes."""
+
+MAX_REPORT = 32 << 20
+"""Bytes of what grows with the work done. An evals report of 10,000 items takes about 10 MiB."""
+
+MAX_ASKED = 64 << 10
+"""Bytes from a caller who may change nothing."""
+
+CHANGING = ("push", "promote")  # admin has both
+
+_REPORTS = re.compile(r"/reports|/usage|/replicas/[^/]+|/releases/[^/]+/report", re.ASCII)
 
 STREAMED = "/uploads/"
 """Beginning of the paths whose bodies go to the disk piece by piece, and are bounded there."""
 
 
 class BodyLimit:
-    """Refuses a body that is longer than MAX_JSON, before or while it is read."""
+    """Refuses a body that is longer than its path and its caller need, before or while it is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,19 +44,19 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"].startswith(STREAMED):
             await self._app(scope, receive, send)
             return
-        left = MAX_JSON
+        left = limit = _limit(scope)
 
         async def bounded() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise _too_large()
+                raise _too_large(limit)
             return message
 
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared[:20]) > MAX_JSON:
-            await problem(_too_large())(scope, receive, send)
+        if not declared.isdigit() or int(declared[:20]) > limit:
+            await problem(_too_large(limit))(scope, receive, send)
             return
         await self._app(scope, bounded, send)
 
@@ -86,5 +98,12 @@ class StrictRequest(Request):
         return document
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body is too large; {MAX_JSON} bytes are the limit.")
+def _limit(scope: Scope) -> int:
+    caller: Caller | None = scope.get("state", {}).get("caller")  # none where no key is needed
+    if caller is None or not any(caller.allows(each) for each in CHANGING):
+        return MAX_ASKED
+    return MAX_REPORT if _REPORTS.fullmatch(scope["path"]) else MAX_JSON
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is too large; {limit} bytes are the limit.")

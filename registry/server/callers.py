@@ -47,6 +47,10 @@ class Caller:
         """Whether the key is for some names only."""
         return self.key is not None and bool(self.key.adapters)
 
+    def allows(self, scope: str) -> bool:
+        """Whether the caller has a scope."""
+        return self.key is None or self.key.allows(scope)
+
     def may_name(self, name: str) -> bool:
         """Whether the key is for the adapter of this name."""
         return self.key is None or self.key.may_name(name)

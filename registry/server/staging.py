@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, Field
 
 from registry.embedded.registry import EmbeddedRegistry
-from registry.errors import Conflict, InvalidInput, NotFound
+from registry.errors import Conflict, Corrupted, InvalidInput, NotFound, Refused
 from registry.files import FileEntry
 from registry.server.callers import Caller
 from registry.server.fields import MAX_SIZE, FilePath, FullDigest
@@ -32,8 +32,13 @@ async def _uploads(request: Request) -> UploadFolder:
 Uploads = Annotated[UploadFolder, Depends(_uploads)]
 
 
-def held(registry: EmbeddedRegistry, caller: Caller, name: str, wanted: Sequence[Content]) -> set[Content]:
-    """What of it the registry keeps, and the caller may know of: with a key for some names, what ``name`` has."""
+def held(
+    registry: EmbeddedRegistry, uploads: UploadFolder, caller: Caller, name: str, wanted: Sequence[Content]
+) -> set[Content]:
+    """What of it the registry keeps, and the caller may know of: with a key for some names, what ``name`` has.
+
+    Content that was found damaged does not count: it is sent again, and so made whole.
+    """
     own: set[str] | None = None
     if caller.limited:
         try:
@@ -41,19 +46,26 @@ def held(registry: EmbeddedRegistry, caller: Caller, name: str, wanted: Sequence
         except NotFound:
             own = set()
     known = (one for one in wanted if own is None or one.digest in own)
-    return {one for one in known if registry.blobs.size(one.digest) == one.size}
+    return {one for one in known if not uploads.wants(one.digest) and registry.blobs.size(one.digest) == one.size}
 
 
 def name_of(registry: EmbeddedRegistry, caller: Caller, version_digest: str) -> str:
-    """A name of the version that the caller may use.
+    """A name of the version to which the caller may add something, which all names of it will have.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the caller may use none of its names.
+        Refused: it has another name too, which the caller may not use.
     """
-    for version in registry.versions.with_digest(version_digest):
-        if caller.may_name(version.name):
-            return version.name
-    raise NotFound(f"There is no version {version_digest[:19]}….", "registry list")
+    names = [version.name for version in registry.versions.with_digest(version_digest)]
+    mine = [name for name in names if caller.may_name(name)]
+    if not mine:
+        raise NotFound(f"There is no version {version_digest[:19]}….", "registry list")
+    if mine != names:
+        raise Refused(
+            f"The version {version_digest[:19]}… has a name too that the API key {caller.id} is not for.",
+            "What is added to a version shows under all of its names: ask for a key for all of them.",
+        )
+    return mine[0]
 
 
 @contextmanager
@@ -66,19 +78,27 @@ def staged(
 
     Raises:
         InvalidInput: two files would lie in one place.
-        Conflict: some content is not here.
+        Conflict: some content is not here, or is damaged; pushing again sends it.
     """
     entries = tuple(FileEntry(file.path, file.size, file.digest) for file in files)
     _prove_apart(entries)
-    kept = held(registry, caller, name, [Content(entry.digest, entry.size) for entry in entries])
+    kept = held(registry, uploads, caller, name, [Content(entry.digest, entry.size) for entry in entries])
     with registry.blobs.stage() as folder:
         for entry in entries:
             if not uploads.place(caller.id, entry, folder / entry.path):
                 if Content(entry.digest, entry.size) not in kept:
                     raise Conflict(f"The content of {entry.path} ({entry.digest[:19]}…) has not come.", "Push again.")
-                registry.blobs.copy_out(entry, folder / entry.path)
+                _take_kept(registry, uploads, entry, folder / entry.path)
         yield folder, entries
     uploads.discard(caller.id, entries)
+
+
+def _take_kept(registry: EmbeddedRegistry, uploads: UploadFolder, entry: FileEntry, target: Path) -> None:
+    try:
+        registry.blobs.copy_out(entry, target)
+    except Corrupted as error:
+        uploads.want(entry.digest)
+        raise Conflict(error.message, "Push again: now it is sent, and so made whole.") from error
 
 
 def _prove_apart(entries: Sequence[FileEntry]) -> None:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class UploadFolder:
         """``limit`` is the most bytes that the uploads of one key may take together."""
         self._root = root
         self._limit = limit
+        self._damaged: set[str] = set()
 
     def offset(self, owner: str, content: Content) -> int:
         """How many bytes are here."""
@@ -62,14 +63,18 @@ class UploadFolder:
         """
         folder = self._root / owner
         folder.mkdir(parents=True, exist_ok=True)
-        self._prove_room(folder, content)
-        part = self._part(owner, content)
+        part, whole = self._part(owner, content), self._whole(owner, content)
         try:
-            with FileLock(part.with_suffix(".lock"), timeout=0, thread_local=False):
-                here = self.offset(owner, content)
-                if here != offset:
-                    raise Conflict(f"The upload has {here} bytes, not {offset}.", "Go on where it ends.")
-                if self._whole(owner, content).exists():
+            with ExitStack() as claim:
+                with FileLock(folder / "room.lock"):  # who comes next finds this one's file, and counts it
+                    self._prove_room(folder, content)
+                    claim.enter_context(FileLock(part.with_suffix(".lock"), timeout=0, thread_local=False))
+                    here = self.offset(owner, content)
+                    if here != offset:
+                        raise Conflict(f"The upload has {here} bytes, not {offset}.", "Go on where it ends.")
+                    if not whole.exists():
+                        part.touch()
+                if whole.exists():
                     yield Writer(None, content, here)
                     return
                 with part.open("ab") as stream:
@@ -95,9 +100,18 @@ class UploadFolder:
         return True
 
     def discard(self, owner: str, entries: tuple[FileEntry, ...]) -> None:
-        """Forget uploads that were taken."""
+        """Forget uploads that were taken, and that they were wanted."""
         for entry in entries:
+            self._damaged.discard(entry.digest)
             self._whole(owner, Content(entry.digest, entry.size)).unlink(missing_ok=True)
+
+    def wants(self, digest: str) -> bool:
+        """Whether the kept content of this digest was found damaged, so that it has to be sent though it is kept."""
+        return digest in self._damaged
+
+    def want(self, digest: str) -> None:
+        """Have content sent again."""
+        self._damaged.add(digest)
 
     def sweep(self) -> None:
         """Remove what nobody has gone on with."""

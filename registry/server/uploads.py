@@ -52,7 +52,7 @@ def missing(caller: Pusher, registry: Kept, uploads: Uploads, question: Question
     theirs to know.
     """
     wanted = [Content(one.digest, one.size) for one in question.contents]
-    kept = held(registry, caller, _name(registry, caller, question), wanted)
+    kept = held(registry, uploads, caller, _name(registry, caller, question), wanted)
     return [
         Arrived(offset=one.size, whole=True) if one in kept
         else Arrived(offset=uploads.offset(caller.id, one), whole=uploads.whole(caller.id, one))

@@ -57,7 +57,7 @@ def push(caller: Pusher, registry: Kept, uploads: Uploads, sent: NewVersion) -> 
             entries,
             sent.name,
             actor=caller.actor,
-            base=proved(sent.base) if sent.base else None,
+            base=proved(sent.base, caller, registry) if sent.base else None,
             note=sent.note,
             signatures=sent.signatures,
         )

@@ -55,6 +55,9 @@ def prove(signature: Signature, manifest: Manifest) -> None:
         Refused: it does not.
         MissingPackage: the extra ``sign`` is not installed.
     """
+    if signature.version_digest != manifest.digest:
+        named = quoted(signature.version_digest, 19)[1:-1]
+        raise Refused(f"The signature of {manifest.digest[:19]}… is brought for another version ({named}).")
     prove_bundle(signature.bundle, manifest, signature.public_key)
 
 

@@ -8,8 +8,12 @@ from serve.engine.client import Engine
 from serve.errors import AdapterRefused
 
 PROMPT = "The adapter turns this line into an answer: 1600 Main Street, Springfield"
-TOGETHER = 3
+TOGETHER = 8
 NOISE_FACTOR = 2.0
+
+LEAST_NOISE = 0.01
+"""Nats. The answers that are asked for together may all be computed alone, and then show no noise; in batches they
+differ by 0.015 to 0.034 (SmolLM2-135M, bf16, two CPU cores, vLLM 0.32)."""
 
 
 class Probe:
@@ -33,7 +37,7 @@ class Probe:
             return
         self._reference = await _answer(engine, self._base)
         together = await asyncio.gather(*(_answer(engine, self._base) for _ in range(TOGETHER)))
-        self._noise = max(distance(self._reference, answer) for answer in together)
+        self._noise = max(LEAST_NOISE, *(distance(self._reference, answer) for answer in together))
 
     async def check(self, engine: Engine, name: str) -> None:
         """Ask the adapter that the engine knows as ``name``.

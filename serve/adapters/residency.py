@@ -116,9 +116,11 @@ class Residency(Generic[EngineT]):
         """Have the version's files on this disk, unless the engine has it loaded.
 
         Raises:
+            AdapterRefused: it was refused when it was loaded before.
             Corrupted: the registry's copy is damaged.
             Unavailable: the registry is away, or this disk is full.
         """
+        self._check_refused(version.digest)
         if not self._resident(version.digest):
             async with self.disk.lease(version):
                 pass
@@ -135,8 +137,7 @@ class Residency(Generic[EngineT]):
         """
         resident = self._resident(version.digest)
         while resident is None:
-            if refusal := self._refused.get(version.digest):
-                raise AdapterRefused(refusal.message, refusal.hint)
+            self._check_refused(version.digest)
             await self._load_once(version)
             resident = self._residents.get(version.digest)
         began = self._clock()
@@ -153,6 +154,10 @@ class Residency(Generic[EngineT]):
     def forget(self, digest: str) -> None:
         """The engine turned out not to know it: the next use loads it again."""
         self._residents.pop(digest, None)
+
+    def _check_refused(self, digest: str) -> None:
+        if refusal := self._refused.get(digest):
+            raise AdapterRefused(refusal.message, refusal.hint)
 
     def _resident(self, digest: str) -> Resident | None:
         """The adapter, if the engine certainly has it in memory."""

@@ -56,11 +56,10 @@ class Engine:
 
         Raises:
             AdapterRefused: the engine cannot serve it.
-            EngineLost: it does not answer.
+            EngineLost: it does not answer, or failed over it.
         """
-        status, answer = await self.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
-        if status != 200:
-            raise AdapterRefused(f"The engine cannot load this adapter: {_reason(answer)}")
+        asked = {"lora_name": name, "lora_path": str(folder)}
+        await self._try("/v1/load_lora_adapter", asked, "The engine cannot load this adapter")
 
     async def unload(self, name: str) -> None:
         """Make it forget a name; a name that it does not know is no error.
@@ -75,12 +74,10 @@ class Engine:
 
         Raises:
             AdapterRefused: the engine could not compute them.
-            EngineLost: it does not answer.
+            EngineLost: it does not answer, or failed over it.
         """
         question = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 0}
-        status, answer = await self.post("/v1/completions", question)
-        if status != 200:
-            raise AdapterRefused(f"The engine gives no answer with this adapter: {_reason(answer)}")
+        answer = await self._try("/v1/completions", question, "The engine gives no answer with this adapter")
         values: list[float | None] = json.loads(answer)["choices"][0]["logprobs"]["token_logprobs"]
         return values[1:]
 
@@ -89,11 +86,10 @@ class Engine:
 
         Raises:
             AdapterRefused: it could not.
-            EngineLost: it does not answer.
+            EngineLost: it does not answer, or failed over it.
         """
-        status, answer = await self.post("/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 1})
-        if status != 200:
-            raise AdapterRefused(f"The engine gives no answer with this version: {_reason(answer)}")
+        question = {"model": model, "prompt": prompt, "max_tokens": 1}
+        await self._try("/v1/completions", question, "The engine gives no answer with this version")
 
     async def post(self, path: str, document: dict[str, Any]) -> tuple[int, bytes]:
         """Ask for something small: status and body.
@@ -107,12 +103,29 @@ class Engine:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise EngineLost("The engine went away.") from error
 
+    async def _try(self, path: str, document: dict[str, Any], refusal: str) -> bytes:
+        """Ask for something with an adapter that may be what the engine fails over."""
+        status, answer = await self.post(path, document)
+        if status >= 500 and not await self.healthy():
+            raise EngineLost("The engine has failed and is restarted.", "Try again in a few seconds.")
+        if status != 200:
+            raise AdapterRefused(f"{refusal}: {_reason(answer)}")
+        return answer
+
     def forward(
         self, path: str, body: bytes, request_id: str, trace: Mapping[str, str]
     ) -> "aiohttp.client._RequestContextManager":
         """Start a client's request; leaving the context before the end cancels it in the engine."""
         headers = {"content-type": "application/json", "x-request-id": request_id, **trace}
         return self._session.post(f"{ORIGIN}{path}", data=body, headers=headers)
+
+
+def lacks_model(answer: bytes) -> bool:
+    """Whether a 404 says that the engine does not know the model, and not, say, ``previous_response_id`` (0.32)."""
+    try:
+        return bool(json.loads(answer)["error"]["param"] == "model")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _reason(answer: bytes) -> str:

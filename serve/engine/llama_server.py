@@ -77,7 +77,7 @@ class Endpoint:
         document = await Request(scope, receive).json()
         found = self._models.find(document["model"])
         if found is None:
-            await _said(404, "The model does not exist.")(scope, receive, send)
+            await _said(404, "The model does not exist.", "model")(scope, receive, send)
             return
         model, lock = found
         left = threading.Event()
@@ -130,8 +130,8 @@ def _json(document: dict[str, Any], status: int = 200) -> Response:
     return Response(_compact(document), status, media_type="application/json")
 
 
-def _said(status: int, message: str) -> Response:
-    return _json({"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}, status)
+def _said(status: int, message: str, param: str | None = None) -> Response:
+    return _json({"error": {"message": message, "type": "BadRequestError", "param": param, "code": status}}, status)
 
 
 async def _health(_request: Request) -> Response:

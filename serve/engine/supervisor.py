@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
 from registry.errors import AdaptoryError
 from serve.engine import diagnosis, warden
 from serve.engine.client import Engine
@@ -28,6 +30,9 @@ BACKOFF_FIRST = 0.5
 BACKOFF_LAST = 30.0
 STABLE_SECONDS = 60.0
 KEPT_LOGS = 10
+
+NOT_READY = (AdaptoryError, OSError, aiohttp.ClientError, ValueError, LookupError, TypeError)
+"""What comes of a full disk, of too many open files, and of an engine that goes away or answers nonsense."""
 
 
 @dataclass(slots=True)
@@ -113,28 +118,36 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[Engine]:
         """A started, ready engine; stopped on the way out."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                engine = await self._make_ready(stack)
+            except EngineFailed:
+                raise
+            except NOT_READY as error:
+                reason = error.message if isinstance(error, AdaptoryError) else f"{type(error).__name__}: {error}"
+                raise EngineFailed(
+                    f"The engine does not start, or does not answer as it should: {reason}",
+                    f"Its output: {self._started.output if self._started else self._logs}",
+                ) from error
+            self._engine = engine
+            self.on_serving()
+            try:
+                yield engine
+            finally:
+                self._engine = None
+                self.on_gone()
+
+    async def _make_ready(self, stack: contextlib.AsyncExitStack) -> Engine:
+        """Start an engine; whatever was begun is ended when the stack is left."""
+        self._started = None
         runtime = Path(tempfile.mkdtemp(prefix="adaptory-"))
+        stack.callback(shutil.rmtree, runtime, ignore_errors=True)
         started = self._started = await self._start(runtime)
-        try:
-            async with Engine(started.socket) as engine:
-                await self._wait_healthy(engine, started)
-                try:
-                    await self.on_ready(engine)
-                except AdaptoryError as error:
-                    raise EngineFailed(
-                        f"The engine started and does not answer as it should: {error.message}",
-                        f"Its output: {started.output}",
-                    ) from error
-                self._engine = engine
-                self.on_serving()
-                try:
-                    yield engine
-                finally:
-                    self._engine = None
-                    self.on_gone()
-        finally:
-            await _stop(started.process)
-            shutil.rmtree(runtime, ignore_errors=True)
+        stack.push_async_callback(_stop, started.process)
+        engine = await stack.enter_async_context(Engine(started.socket))
+        await self._wait_healthy(engine, started)
+        await self.on_ready(engine)
+        return engine
 
     async def _start(self, runtime: Path) -> Started:
         self._logs.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from registry.errors import AdaptoryError
 from registry.refs import shown
 from serve.gateway.access import INFER, READ, Access, Caller
+from serve.gateway.bodies import Bodies
 from serve.gateway.models import list_models, one_model
 from serve.gateway.moment import by_engine, gauges, present, released
 from serve.gateway.openai_errors import OpenAIError, from_adaptory
@@ -27,7 +28,7 @@ FORWARDED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/em
 
 def build(replica: Replica, access: Access, patience: Patience = Patience()) -> Starlette:  # noqa: B008 - frozen
     """The application that serves this replica to whom ``access`` lets in."""
-    routes = Routes(replica)
+    routes, bodies = Routes(replica), Bodies()
 
     def guarded(needed: str, answer: Callable[[Request, Caller], Awaitable[Response]]) -> Any:
         async def route(request: Request) -> Response:
@@ -37,7 +38,7 @@ def build(replica: Replica, access: Access, patience: Patience = Patience()) -> 
 
     return Starlette(
         routes=[
-            *(Route(path, Proxy(replica, access, patience, path), methods=["POST"]) for path in FORWARDED),
+            *(Route(path, Proxy(replica, access, patience, bodies, path), methods=["POST"]) for path in FORWARDED),
             Route("/v1/models", guarded(INFER, routes.models)),
             Route("/v1/models/{model:path}", guarded(INFER, routes.model)),
             Route("/adaptory/profile", guarded(INFER, routes.profile)),

@@ -16,6 +16,9 @@ RETRY_SECONDS = 2
 """What ``Retry-After`` says on 429 and 503 where nothing more exact is known."""
 
 
+EVENT = b"data: "
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAIError:
     """An error for a client.
@@ -57,11 +60,19 @@ class OpenAIError:
     @property
     def event(self) -> bytes:
         """The same within a stream of server-sent events, for a failure after the stream began."""
-        return b"data: " + self.body + b"\n\n"
+        return EVENT + self.body + b"\n\n"
 
     def to_json(self) -> dict[str, Any]:
         """OpenAI's error object."""
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+class BadRequest(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, error: OpenAIError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 TOLD: tuple[tuple[type[AdaptoryError], int, str, str, str | None], ...] = (
@@ -85,6 +96,16 @@ def from_adaptory(error: AdaptoryError) -> OpenAIError:
         if isinstance(error, kind):
             return OpenAIError(status, message, type_, code, param, wait)
     return OpenAIError(error.http_status, message, INVALID if error.http_status < 500 else SERVER)
+
+
+def from_stream(line: bytes) -> tuple[int, bytes]:
+    """The status and the body of the error that vLLM sends as an event: it answers 200 before it computes (0.32)."""
+    body = line.removeprefix(EVENT)
+    try:
+        status = json.loads(body)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        status = None
+    return (status if isinstance(status, int) and 400 <= status < 600 else 500), body
 
 
 def from_engine(status: int, answer: bytes, engine_name: str, model: str) -> OpenAIError:

@@ -11,12 +11,14 @@ from starlette.types import Receive, Scope, Send
 
 from registry.errors import AdaptoryError
 from serve.catalogue import MODEL_LENGTH, Target
+from serve.engine.client import lacks_model
 from serve.errors import DeadlinePassed, EngineAway, EngineLost, QueueFull
 from serve.gateway.access import INFER, Access, Caller
-from serve.gateway.answer import Answer, ClientStalled
-from serve.gateway.openai_errors import OpenAIError, from_adaptory, from_engine
+from serve.gateway.answer import Answer, ClientStalled, StreamRefused
+from serve.gateway.bodies import Bodies
+from serve.gateway.openai_errors import BadRequest, OpenAIError, from_adaptory, from_engine
 from serve.gateway.patience import Patience
-from serve.gateway.question import CLIENT_LEFT, BadRequest, Question, parse, read_body, request_id, timeout
+from serve.gateway.question import CLIENT_LEFT, Question, parse, read_body, request_id, timeout
 from serve.gateway.quota import Allowance
 from serve.place import Turn
 from serve.release.share import session
@@ -28,10 +30,11 @@ from serve.watching.access_log import Entry
 class Proxy:
     """One endpoint of the engine, as an ASGI application."""
 
-    def __init__(self, replica: Replica, access: Access, patience: Patience, path: str) -> None:
+    def __init__(self, replica: Replica, access: Access, patience: Patience, bodies: Bodies, path: str) -> None:
         self._replica = replica
         self._access = access
         self._patience = patience
+        self._bodies = bodies
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +52,7 @@ class Proxy:
             self._replica.metrics.ended(answer.adapter, entry)
             trace.end(entry)
             if answer.asked:
-                self._replica.desk.ended(answer.asked, entry)
+                self._replica.desk.ended(answer.asked, entry, first=answer.first, seconds=answer.seconds)
             self._replica.access.write(entry)
             self._account(answer)
 
@@ -58,9 +61,10 @@ class Proxy:
         try:
             caller = self._access.caller(scope, INFER)
             entry.key = caller.id
-            with _within(self._access.allowance(caller), answer):
+            with _within(self._access.allowance(caller), answer), self._bodies.share() as share:
                 seconds = timeout(scope)
-                question = parse(await read_body(scope, receive, self._patience.body), session(scope["headers"]))
+                body = await read_body(scope, receive, self._patience.body, share)
+                question = parse(body, session(scope["headers"]))
                 entry.model = question.model[:MODEL_LENGTH].encode(errors="replace").decode()
                 entry.stream = question.stream
                 asker = Asker(caller.id, caller.weight, began + seconds if seconds else None)
@@ -111,26 +115,38 @@ class Proxy:
 
     async def _ask(self, turn: Turn, question: Question, answer: Answer) -> None:
         body = question.for_engine(self._path, turn.name)
-        entry = answer.entry
+        answer.forwarded()
         try:
-            async with turn.engine.forward(self._path, body, entry.request_id, answer.trace.headers) as response:
+            async with turn.engine.forward(self._path, body, answer.entry.request_id, answer.trace.headers) as response:
                 kind = response.headers.get("content-type", "")
-                if response.status == 404 and entry.version:
-                    turn.place.residency.forget(entry.digest)
-                    raise EngineAway("The engine lost this adapter.", "Try again.")
-                if response.status >= 500 and not await turn.engine.healthy():
-                    raise EngineLost("The engine has failed and is restarted.", "Try again in a few seconds.")
-                if response.status >= 500 and answer.asked and answer.asked.route.spare:
-                    raise EngineAway("The engine gives no answer with the candidate.")
                 if response.status >= 400:
-                    await answer.fail(from_engine(response.status, await response.read(), turn.name, question.model))
+                    await self._refused(turn, question, answer, response.status, await response.read())
                 elif kind.startswith("text/event-stream"):
                     hidden = question.hides_usage(self._path)
                     await answer.stream(response, turn.name, question.model, hide_usage=hidden)
                 else:
                     await answer.whole(await response.read(), kind, turn.name, question.model)
+        except StreamRefused as error:
+            await self._refused(turn, question, answer, error.status, error.body)
         except (aiohttp.ClientError, ConnectionError) as error:
             raise EngineLost("The engine went away while it answered.", "Try again in a few seconds.") from error
+
+    async def _refused(self, turn: Turn, question: Question, answer: Answer, status: int, body: bytes) -> None:
+        """Pass on what the engine says in place of an answer.
+
+        Raises:
+            EngineLost: it has failed.
+            EngineAway: it has lost the adapter, or somebody else may answer in the candidate's stead.
+        """
+        entry = answer.entry
+        if status == 404 and entry.version and lacks_model(body):
+            turn.place.residency.forget(entry.digest)
+            raise EngineAway("The engine lost this adapter.", "Try again.")
+        if status >= 500 and not await turn.engine.healthy():
+            raise EngineLost("The engine has failed and is restarted.", "Try again in a few seconds.")
+        if status >= 500 and answer.asked and answer.asked.route.spare:
+            raise EngineAway("The engine gives no answer with the candidate.")
+        await answer.fail(from_engine(status, body, turn.name, question.model))
 
     def _account(self, answer: Answer) -> None:
         """Count what was answered, and what was broken off while it computed."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
-from serve.gateway.openai_errors import OpenAIError
+from serve.gateway.bodies import Share
+from serve.gateway.openai_errors import BadRequest, OpenAIError
 from serve.release.share import user
 
 MAX_BODY = 16 << 20
@@ -21,14 +22,6 @@ USAGE_AT_THE_END = ("/v1/chat/completions", "/v1/completions")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SECONDS = re.compile(rb"[0-9]{1,4}(?:\.[0-9]{1,6})?")
-
-
-class BadRequest(Exception):
-    """A request that goes no further."""
-
-    def __init__(self, error: OpenAIError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +95,21 @@ def parse(body: bytes, session: str = "") -> Question:
     return Question(document, document["model"], len(body), session)
 
 
-async def read_body(scope: Scope, receive: Receive, seconds: float) -> bytes:
-    """The request's body, at most MAX_BODY bytes, within so many seconds.
+async def read_body(scope: Scope, receive: Receive, seconds: float, share: Share) -> bytes:
+    """The request's body, at most MAX_BODY bytes, within so many seconds; its bytes are taken from ``share``.
 
     Raises:
-        BadRequest: it is larger, takes longer, or the client left.
+        BadRequest: it is larger, takes longer, finds no room, or the client left.
     """
     try:
         async with asyncio.timeout(seconds):
-            return await _read_body(scope, receive)
+            return await _read_body(scope, receive, share)
     except TimeoutError as error:
         told = OpenAIError(408, f"The body took longer than {seconds:g} seconds.", code="body_too_slow")
         raise BadRequest(told) from error
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
+async def _read_body(scope: Scope, receive: Receive, share: Share) -> bytes:
     too_large = OpenAIError(413, f"The body is larger than {MAX_BODY >> 20} MiB.", code="body_too_large")
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if declared.isdigit() and (len(declared) > 15 or int(declared) > MAX_BODY):
@@ -131,6 +124,7 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         received += len(pieces[-1])
         if received > MAX_BODY:
             raise BadRequest(too_large)
+        share.take(len(pieces[-1]))
         more = message.get("more_body", False)
     return b"".join(pieces)
 

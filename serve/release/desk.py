@@ -97,14 +97,19 @@ class Desk:
         self._observe(asked, failed=True, first=None, seconds=0.0)
         return replace(asked, route=asked.route.fallen_back())
 
-    def ended(self, asked: Asked, entry: Entry) -> None:
-        """It was answered, or not; what is the client's doing is not counted."""
+    def ended(self, asked: Asked, entry: Entry, *, first: float | None, seconds: float) -> None:
+        """It was answered, or not; what is the client's doing is not counted.
+
+        Args:
+            asked: what.
+            entry: how it ended.
+            first: seconds in the engine to the first bytes of the answer, or None.
+            seconds: in the engine, neither waiting for a turn, nor loading, nor the client's reading.
+        """
         failed = entry.status >= 500 and entry.status != DEADLINE
         if not (failed or entry.status == 200):
             return
-        first = entry.ttft - entry.queue if entry.stream and entry.ttft is not None else None
-        seconds = entry.duration - entry.queue
-        self._observe(asked, failed=failed, first=first, seconds=seconds)
+        self._observe(asked, failed=failed, first=first if entry.stream else None, seconds=seconds)
         if not failed:
             self._copy(asked, seconds)
 

@@ -11,6 +11,7 @@ from registry.release import CANARY, SHADOW, Release
 from registry.tally import CANDIDATE, CURRENT
 from registry.version import AdapterVersion
 from serve.catalogue import Catalogue, Target
+from serve.errors import AdapterRefused
 from serve.release.share import share
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,9 @@ class Router:
     """Prepares candidates, one task for each release, and gives them their share of the requests.
 
     A candidate is asked only once it has been loaded and probed, as in a swap. One that cannot be served fails its
-    release: ``failures`` has why, by the release's id. The old version is never touched.
+    release: ``failures`` has why, by the release's id. That is for an engine to say that loaded or probed it; what a
+    server lacks itself (a higher rank, a GGUF) only keeps the candidate from being asked there. The old version is
+    never touched.
     """
 
     def __init__(
@@ -120,9 +123,12 @@ class Router:
             except Unavailable as error:
                 log.info("%s is not ready yet: %s", candidate.version, error.message)
                 await asyncio.sleep(RETRY_SECONDS)
-            except AdaptoryError as error:
+            except AdapterRefused as error:
                 self.failures[release.id] = f"{candidate.version} cannot be served: {error.message}"
                 log.warning("%s@%s: %s", release.name, release.alias, self.failures[release.id])
+                return
+            except AdaptoryError as error:
+                log.warning("%s is not asked here: %s", candidate.version, error.message)
                 return
             else:
                 self.ready.add(release.id)

@@ -89,7 +89,7 @@ def demands_json(document: Mapping[str, Any]) -> bool:
     wanted = [document.get("response_format")]
     if isinstance(text := document.get("text"), dict):
         wanted.append(text.get("format"))
-    if any(isinstance(each, dict) and each.get("type") in {"json_object", "json_schema"} for each in wanted):
+    if any(isinstance(each, dict) and each.get("type") in ("json_object", "json_schema") for each in wanted):
         return True
     structured = document.get("structured_outputs")
     return isinstance(structured, dict) and bool(structured.get("json") or structured.get("json_object"))

@@ -1,6 +1,7 @@
 """Shadow: copies of requests for a candidate that nobody is waiting for, compared with what the client got."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -16,7 +17,8 @@ from registry.errors import AdaptoryError, Unavailable
 from registry.release import Release
 from registry.tally import CANDIDATE, PAIRS, Tally
 from serve.catalogue import Target
-from serve.errors import EngineAway, EngineLost
+from serve.engine.client import lacks_model
+from serve.errors import DeadlinePassed, EngineAway, EngineLost
 from serve.release.said import Said, Transcript
 from serve.turns.asker import Asker
 from serve.watching.access_log import Entry
@@ -91,8 +93,8 @@ class Copy:
 class Shadow:
     """Asks copies one after the other, when nobody waits for the engine; at most MOST_COPIES wait, others are dropped.
 
-    A copy that finds no idle moment within IDLE_SECONDS is dropped too. One that takes TIMES_AS_LONG times the current
-    version's time, and SHORTEST_LIMIT at least, counts as failed.
+    A copy that finds no idle moment within IDLE_SECONDS is dropped too, and one that has no turn SHORTEST_LIMIT later.
+    One that then takes TIMES_AS_LONG times the current version's time, and SHORTEST_LIMIT at least, counts as failed.
 
     Attributes:
         texts: pairs of answers to keep, by release.
@@ -133,8 +135,7 @@ class Shadow:
         tally, pair = Tally({"requests": 1}), Tally({"copies": 1})
         answer, seconds = None, 0.0
         try:
-            async with asyncio.timeout(max(SHORTEST_LIMIT, TIMES_AS_LONG * copy.seconds)):
-                answer, seconds = await self._ask(copy)
+            answer, seconds = await self._ask(copy)
         except (EngineLost, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             log.info("%s did not answer a copy: %s", copy.candidate.version, error)
         except (Unavailable, RecursionError):
@@ -153,16 +154,29 @@ class Shadow:
     async def _ask(self, copy: Copy) -> tuple[Transcript | None, float]:
         """The candidate's answer, None where the engine has none, and its seconds there."""
         cost = len(copy.body("")) // BYTES_PER_TOKEN
-        async with self._turn(copy.candidate, NOBODY, Entry("", copy.path), cost) as turn:
-            began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(SHORTEST_LIMIT):
+                    turn = await stack.enter_async_context(
+                        self._turn(copy.candidate, NOBODY, Entry("", copy.path), cost)
+                    )
+            except TimeoutError as error:
+                raise DeadlinePassed("No turn came in time.") from error
             turn.lease.tokens = cost
-            async with turn.engine.forward(copy.path, copy.body(turn.name), uuid.uuid4().hex, {}) as response:
-                if response.status == 404:
+            async with asyncio.timeout(max(SHORTEST_LIMIT, TIMES_AS_LONG * copy.seconds)):
+                return await self._forward(copy, turn)
+
+    async def _forward(self, copy: Copy, turn: Turn) -> tuple[Transcript | None, float]:
+        began = time.monotonic()
+        async with turn.engine.forward(copy.path, copy.body(turn.name), uuid.uuid4().hex, {}) as response:
+            answer = await response.read()
+            if response.status == 404:
+                if lacks_model(answer):
                     turn.place.residency.forget(copy.candidate.digest)
-                    raise EngineAway("The engine lost this adapter.")
-                transcript = Transcript(copy.path, copy.transcript.asked)
-                transcript.add(await response.read())
-                return transcript if response.status == 200 else None, time.monotonic() - began
+                raise EngineAway("The engine lost the adapter, or what the request refers to.")
+            transcript = Transcript(copy.path, copy.transcript.asked)
+            transcript.add(answer)
+            return transcript if response.status == 200 else None, time.monotonic() - began
 
     async def _read(self, copy: Copy, answer: Transcript, seconds: float, tally: Tally, pair: Tally) -> None:
         """Compare the two answers, beside the event loop."""

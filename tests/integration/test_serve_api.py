@@ -88,7 +88,7 @@ def test_a_version_pushed_while_serving_is_callable_at_once(server: Server, work
     entry = server.models()[str(version)]
     assert entry["adaptory"] == {
         "digest": version.digest, "version": "latecomer:1", "alias": None, "base": BASE,
-        "loaded": True, "on_disk": True, "pinned": False,
+        "loaded": True, "engines": [0], "on_disk": True, "pinned": False,
     }  # fmt: skip
 
 

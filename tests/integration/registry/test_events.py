@@ -286,7 +286,8 @@ def test_watching_and_asking(tmp_path: Path) -> None:
     (entry,) = json.loads(run("audit", "--json", "--since", "2020-01-01"))
     assert (entry["actor"], entry["action"], entry["result"]) == ("ann", "key create", "done")
     assert run("watch", "--kind", "keys").startswith("2: Error: 'keys'")
-    program = "from registry.cli import registry; registry()"
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # whatever started the tests
+    program = f"{heeded}; from registry.cli import registry; registry()"
     watch = [sys.executable, "-c", program, "watch", "ci", "--after", "0", "--json"]
     with subprocess.Popen(watch, env=os.environ | environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -3,10 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from registry.base_model import BaseModel
+from registry.errors import Unavailable
 from registry.settings import Settings
 from registry.store import Registry
 from tests.integration.store_servers import Opened
@@ -60,3 +63,27 @@ def test_pushes_keep_what_they_need_while_collections_run(
     assert [one.number for one in registry.deletions.list() if one.removed] == [one for one in numbers if one % 3 == 0]
     assert registry.verification.run() == []
     assert {digest for digest, _, _ in registry.blobs.digests()} == registry.verification.blobs().keys()
+
+
+def test_a_collection_that_lost_its_lock_removes_nothing_more(
+    scaled: Settings, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = opened.registry(scaled)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+        with registry.blobs.stage() as staged:
+            registry.blobs.keep(staged, (registry.blobs.copy_in(tmp_path / name, staged, name),))
+    remove = registry.blobs.remove
+
+    def remove_and_cut(digest: str) -> None:
+        remove(digest)
+        with psycopg.connect(scaled.registry) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and application_name = 'adaptory'"
+            )
+
+    monkeypatch.setattr(registry.blobs, "remove", remove_and_cut)
+    with pytest.raises(Unavailable, match="does not answer"):
+        registry.collection.run(actor="gc", fresh=AT_ONCE)
+    assert len(list(registry.blobs.digests())) == 2

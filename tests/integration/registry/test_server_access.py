@@ -1,6 +1,7 @@
 """Every route of the server × every scope × every kind of key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from registry.api_key import SCOPES
 from registry.base_model import BaseModel
 from registry.canonical import digest_bytes
 from registry.embedded.registry import EmbeddedRegistry
-from registry.errors import NotFound, Refused
+from registry.errors import Conflict, NotFound, Refused
+from registry.event import Event
 from registry.remote.registry import RemoteRegistry
 from registry.server.callers import OPEN
 from tests.unit.registry.conftest import MakeAdapter
@@ -204,7 +206,86 @@ def test_to_a_key_for_some_names_others_do_not_exist(
     assert answer.json() == [{"offset": 0, "whole": False}]  # that it is here already is not theirs to know
     pushed = remote.versions.push(make_adapter(1), "team/mine", actor="eve", base=base)
     assert (pushed.version.digest, pushed.version.actor) == (secret.digest, "ci")
+    with httpx.Client(base_url=server.url) as client:  # what is added would show under secret too
+        for path, document in (
+            ("/artifacts", ARTIFACT),
+            ("/reports", REPORT),
+            ("/signatures", SIGNATURE),
+            ("/uploads", {"version": NOBODY, "contents": []}),
+        ):
+            changed = {key: secret.digest if key.startswith("version") else value for key, value in document.items()}
+            status, said = ask(client, "POST", path, {"json": changed}, token)
+            assert (status, "has a name too" in said) == (403, True), said
     remote.close()
+
+
+def test_a_poll_reads_nothing_that_its_key_may_not_hear_of(
+    server: Served, embedded: EmbeddedRegistry, base: BaseModel, make_adapter: MakeAdapter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in ("secret", "team/open", "other"):
+        embedded.versions.push(make_adapter(), name, actor="ada", base=base)
+    token = embedded.keys.create("ci", actor="ada", scopes=("read",), adapters=("team/*",)).token
+    remote, after = RemoteRegistry(server.url, token), embedded.events.after
+    read: set[str] = set()
+
+    def watched(*args: Any, **options: Any) -> Sequence[Event]:
+        page = after(*args, **options)
+        read.update(event.subject for event in page)
+        return page
+
+    monkeypatch.setattr(embedded.events, "after", watched)
+    for names in ((), ("*",), ("secret", "*n")):
+        assert [event.subject for event in remote.events.after(0, names=names)] == ["team/open"]
+    assert remote.events.after(0, names=("secret",)) == []
+    assert read == {"team/open"}
+    remote.close()
+
+
+def test_a_body_is_as_large_as_its_caller_and_its_path_need(server: Served, embedded: EmbeddedRegistry) -> None:
+    tokens = {scope: embedded.keys.create(scope, actor="ada", scopes=(scope,)).token for scope in SCOPES}
+    cases = (
+        [(scope, "/reports", 64 << 10) for scope in ("read", "infer")]
+        + [(scope, "/bases", 1 << 20) for scope in ("push", "promote", "admin")]
+        + [("push", "/reports", 32 << 20), ("admin", "/usage", 32 << 20), ("admin", "/releases/r/report", 32 << 20)]
+    )
+    with httpx.Client(base_url=server.url) as client:
+        for scope, path, limit in cases:
+            for more in (0, 1):
+                how = {"content": b" " * (limit + more), "headers": {"content-type": "application/json"}}
+                status, said = ask(client, "POST", path, how, tokens[scope])
+                assert (status == 413, f"{limit} bytes are the limit" in said) == (more > 0, more > 0), (scope, path)
+
+
+def test_a_base_is_what_its_first_push_said_and_a_new_one_takes_a_key_for_all_names(
+    server: Served, embedded: EmbeddedRegistry, base: BaseModel, make_adapter: MakeAdapter
+) -> None:
+    limited, full = (
+        RemoteRegistry(server.url, embedded.keys.create(name, actor="ada", scopes=("push",), adapters=names).token)
+        for name, names in (("limited", ("team/*",)), ("full", ()))
+    )
+    for add in (
+        lambda: limited.versions.push(make_adapter(), "team/a", actor="eve", base=base),
+        lambda: limited.bases.add(base),
+    ):
+        with pytest.raises(Refused, match="the registry does not know the base tiny"):
+            add()
+    assert embedded.bases.list() == []
+    full.versions.push(make_adapter(), "support", actor="ada", base=base)
+    assert limited.versions.push(make_adapter(), "team/a", actor="ada", base=base).created
+    for changed in (
+        replace(base, modules={**base.modules, "model.layers.9.other": (8, 4)}),
+        replace(base, architecture="Other"),
+        replace(base, name="other", architecture="Other"),
+    ):
+        with pytest.raises(Conflict, match="with other layers"):
+            full.bases.add(changed)
+        with pytest.raises(Conflict, match="with other layers"):
+            full.versions.push(make_adapter(1), "support", actor="eve", base=changed)
+    assert embedded.bases.list() == [base]
+    assert len(embedded.versions.list("support")) == 1
+    limited.close()
+    full.close()
 
 
 def ask(client: httpx.Client, method: str, path: str, how: dict[str, Any], token: str | None) -> tuple[int, str]:

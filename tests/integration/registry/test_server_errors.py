@@ -8,10 +8,13 @@ import pytest
 from registry import errors
 from registry.embedded.registry import EmbeddedRegistry
 from registry.errors import AdaptoryError, InvalidInput, Refused, Unavailable
+from registry.files import FileEntry
 from registry.remote.connection import Connection
 from registry.remote.registry import RemoteRegistry
 from registry.server.problems import problem
 from tests.unit.registry.served import Served
+
+NOBODY = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type)])
@@ -48,6 +51,22 @@ def test_a_registry_that_is_away_is_said_in_one_line(open_server: Served) -> Non
     with pytest.raises(Refused, match="cannot be reached through a server"):
         _ = other.verification
     other.close()
+
+
+@pytest.mark.parametrize(("path", "digest"), [("../../x", NOBODY), ("/x", NOBODY), ("x", "sha256:../../x")])
+def test_what_a_hostile_registry_sends_names_nothing_on_our_disk(
+    path: str, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidInput, match=r"is no digest|is not a file name inside a folder"):
+        FileEntry(path, 1, digest)
+    artifact = {"version_digest": NOBODY, "form": "gguf", "quant": "q8_0", "recipe": {}}
+    document = [artifact | {"files": [{"path": path, "size": 1, "digest": digest}]}]
+    answer = httpx.Response(200, json=document, request=httpx.Request("GET", "http://there"))
+    monkeypatch.setattr(httpx.Client, "request", lambda *_args, **_options: answer)
+    hostile = RemoteRegistry("http://there")
+    with pytest.raises(Unavailable, match="no registry that this version understands"):
+        hostile.artifacts.list(NOBODY)
+    hostile.close()
 
 
 BASE = (

@@ -5,6 +5,8 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from registry.canonical import digest_bytes
 from registry.embedded.registry import EmbeddedRegistry
 from registry.errors import Conflict, Corrupted, InvalidAdapter, InvalidInput
 from registry.remote.registry import RemoteRegistry
+from registry.server.errors import TooLarge
 from registry.server.upload_folder import KEPT_SECONDS, Content, UploadFolder
 from registry.version import AdapterVersion
 from tests.integration.registry.cutting import Cutting
@@ -107,6 +110,23 @@ def test_a_flipped_byte_is_found_and_a_missing_blob_said(
     with pytest.raises(Corrupted, match="is missing from the registry"):
         remote.versions.pull(version, tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_content_that_rotted_is_made_whole_by_pushing_it_again(
+    embedded: EmbeddedRegistry, remote: RemoteRegistry, version: AdapterVersion, base: BaseModel,
+    make_adapter: MakeAdapter, tmp_path: Path,
+) -> None:  # fmt: skip
+    blob = embedded.blobs.path(max(version.manifest.files, key=lambda file: file.size).digest)  # type: ignore[attr-defined]
+    whole = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    with pytest.raises(Conflict, match="was changed on the registry's disk"):
+        remote.versions.push(make_adapter(), "support", actor="ada", base=base)
+    pushed = remote.versions.push(make_adapter(), "support", actor="ada", base=base)
+    assert (pushed.version, pushed.created) == (version, False)
+    assert blob.read_bytes() == whole
+    remote.versions.pull(version, tmp_path / "out")
+    assert remote.versions.push(make_adapter(), "other", actor="ada", base=base).created
 
 
 def test_ranges(open_server: Served, remote: RemoteRegistry, version: AdapterVersion, tmp_path: Path) -> None:
@@ -200,6 +220,30 @@ def test_uploads_are_bounded_and_swept(open_server: Served, remote: RemoteRegist
     assert (refused.status_code, refused.json()["title"]) == (413, "InvalidInput")
     with pytest.raises(InvalidInput, match="body is too large"):
         remote._connection.ask(None, "POST", "/bases", content=(b"x" * (1 << 20) for _ in range(40)))
+
+
+def test_uploads_that_begin_at_once_do_not_share_the_room_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = UploadFolder(tmp_path / "uploads", limit=1000)
+    proved, both = folder._prove_room, threading.Barrier(2)
+
+    def prove_and_wait(place: Path, content: Content) -> None:
+        proved(place, content)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # for the other, who must not have proved the same room
+
+    def upload(content: Content) -> bool:
+        try:
+            with folder.writing("k", content, 0):
+                return True
+        except TooLarge:
+            return False
+
+    monkeypatch.setattr(folder, "_prove_room", prove_and_wait)
+    with ThreadPoolExecutor(2) as pool:
+        begun = pool.map(upload, [Content(digest_bytes(name), 600) for name in (b"a", b"b")])
+    assert sorted(begun) == [False, True]
 
 
 def test_what_is_refused_leaves_nothing_and_its_weights_need_not_come_again(

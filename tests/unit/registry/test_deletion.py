@@ -1,6 +1,7 @@
 """Versions go in two steps, and nothing that is still named goes with them."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from registry.base_model import BaseModel
 from registry.collected import Collected
 from registry.deletion import Deletion
 from registry.embedded.registry import EmbeddedRegistry
+from registry.embedded.replicas import FORGOTTEN_AFTER
 from registry.errors import Conflict, InvalidInput, NotFound, Refused
 from registry.replica_status import SERVING, AliasStatus, ReplicaStatus
 from registry.retention import RetentionRule
@@ -109,6 +111,10 @@ def test_what_is_named_cannot_be_deleted(pushed: EmbeddedRegistry, base: BaseMod
     pushed.replicas.put(server)
     with pytest.raises(Refused, match="the server http://one:8000"):
         pushed.deletions.mark("support:1", actor="ada")
+    pushed.replicas.put(replace(server, heartbeat=now() - FORGOTTEN_AFTER - timedelta(minutes=1)))
+    pushed.deletions.mark("support:1", actor="ada")
+    pushed.deletions.restore("support:1", actor="ada")
+    pushed.replicas.put(server)
     pushed.replicas.remove("one")
     pushed.retention.set("supp*", keep_last=1, keep_aliased=True, actor="ada")
     for ref in ("support:1", "support:3"):

@@ -79,6 +79,10 @@ def test_errors_end_it_and_only_the_candidates_own() -> None:
     assert not said(fine, tally(requests=49, errors=49))  # too few
     assert not said(fine, tally(requests=1000, errors=25))  # 2.5 %: not certainly above 2 %
     assert not said(tally(requests=1000, errors=300), tally(requests=50, errors=16))  # the engine is ill
+    assert not said(tally(requests=1000, errors=100), tally(requests=1000, errors=140))  # worse by chance, perhaps
+    assert said(tally(requests=1000, errors=100), tally(requests=1000, errors=160))
+    assert not said(tally(requests=20), tally(requests=50, errors=10))  # what the current one does is not known yet
+    assert said(tally(), tally(requests=50, errors=10))  # nothing to compare with
 
 
 def test_json_that_is_lost_ends_it() -> None:

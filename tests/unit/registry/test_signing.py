@@ -2,6 +2,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,13 @@ def test_a_signature_of_another_content_is_not_kept(
         registry.versions.push(pushed, "support", actor="eve", base=base, signatures=signatures)
     with pytest.raises(NotFound):
         registry.signatures.add(signatures[0], actor="eve")
+    other = registry.versions.push(signed, "other", actor="ada", base=base).version
+    mine = sign_folder(registry, pushed, base, [keys / "bob.key"], "")
+    foreign = [replace(signature, version_digest=other.digest) for signature in mine]
+    with pytest.raises(Refused, match="for another version"):
+        registry.versions.push(pushed, "support", actor="eve", base=base, signatures=foreign)
+    assert registry.signatures.list(other.digest) == []
+    assert [str(version) for version in registry.versions.list()] == ["other:1"]
 
 
 def test_the_commands(

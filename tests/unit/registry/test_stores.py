@@ -1,5 +1,6 @@
 """Where a registry is said to be, and what errors say of it."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pytest
 
 from registry.embedded.blobs import Blobs
 from registry.embedded.registry import EmbeddedRegistry
+from registry.embedded.s3_blobs import PART, S3Blobs
 from registry.embedded.schema import HEAD, known_revisions, migrate, revision
 from registry.embedded.sqlite import open_sqlite
 from registry.embedded.stores import open_stores
 from registry.errors import Corrupted, InvalidInput, Refused, Unavailable
-from registry.settings import Settings
+from registry.settings import S3Access, Settings
 
 PASSWORD = "hunter2"
 
@@ -104,3 +106,22 @@ def test_a_folder_of_blobs_reads_ranges_and_counts(tmp_path: Path) -> None:
     assert not blobs.check(entry.digest)
     with pytest.raises(Corrupted, match="missing"):
         blobs.read(entry.digest)
+
+
+def test_who_stops_reading_a_bucket_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = S3Blobs("s3://bucket", S3Access(endpoint="http://127.0.0.1:1", region="none"), tmp_path)
+    stopped, ended = threading.Event(), threading.Event()
+
+    def read(_digest: str, start: int, _stop: int) -> bytes:
+        if start:
+            stopped.wait(5)
+            ended.set()
+        return b"x"
+
+    monkeypatch.setattr(blobs, "size", lambda _digest: 8 * PART)
+    monkeypatch.setattr(blobs, "_range", read)
+    pieces = blobs.read("sha256:" + "0" * 64)
+    assert next(pieces) == b"x"
+    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    assert not ended.is_set()
+    stopped.set()

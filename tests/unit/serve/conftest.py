@@ -12,6 +12,8 @@ from registry.base_model import NF4, BaseModel
 from registry.embedded.registry import EmbeddedRegistry
 from registry.store import Registry
 from registry.version import AdapterVersion
+from tests.unit.serve.gateway_parts import gateway
+from tests.unit.serve.release_parts import JSON_ANSWER, Engine, House, says
 
 Push = Callable[..., AdapterVersion]
 
@@ -61,3 +63,14 @@ def push(registry: Registry, base: BaseModel, tmp_path: Path) -> Push:
         return registry.versions.push(folder, name, actor="test", base=to).version
 
     return one
+
+
+@pytest.fixture
+def house(registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -> Iterator[House]:
+    old, new = push("demo"), push("demo")
+    registry.aliases.promote(str(old), "live", actor="ada")
+    engine = Engine()
+    engine.teach(old, says(JSON_ANSWER))
+    engine.teach(new, says('{"city":"Springfield"}'))
+    with gateway(registry, base, tmp_path, keys=False) as opened:
+        yield House(registry, opened, engine, old, new, tmp_path / "e")

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from serve.engine.client import Engine
 from serve.fleet import Fleet
 from serve.place import Place
-from tests.unit.serve.gateway_parts import Gateway, Reply, ask, served
+from tests.unit.serve.gateway_parts import Gateway, Headers, Reply, ask, served
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Player:
     Attributes:
         deadly: names that end the engine when they are loaded.
         broken: names that answer as the base does.
+        fatal: names that end the engine when they are probed: ``dead``, it answers with 500 and is not healthy.
         most: the highest number of distinct adapters that ever computed at once.
     """
 
@@ -32,6 +33,8 @@ class Player:
     names: set[str] = field(default_factory=set)
     deadly: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    fatal: set[str] = field(default_factory=set)
+    dead: bool = False
     loads: Counter[str] = field(default_factory=Counter)
     computing: Counter[str] = field(default_factory=Counter)
     answered: int = 0
@@ -59,7 +62,7 @@ class Player:
             case _:
                 answer = await self._complete(asked)
         headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 500 if self.dead else 200, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     async def _load(self, name: str) -> None:
@@ -72,6 +75,7 @@ class Player:
     async def _complete(self, asked: dict[str, Any]) -> dict[str, Any]:
         name = asked["model"]
         known = name in self.names
+        self.dead = self.dead or name in self.fatal
         if asked.get("echo"):
             value = -2.0 if known and name not in self.broken else -1.0
             return {"choices": [{"logprobs": {"token_logprobs": [None, value]}}]}
@@ -105,6 +109,7 @@ class Stage:
     async def start(self, number: int) -> None:
         """As the supervisor does with an engine that has become healthy."""
         self.players[number].names.clear()
+        self.players[number].dead = False
         supervisor, engine = self.place(number).supervisor, Engine(self.sockets[number])
         await supervisor.on_ready(engine)
         supervisor._engine = engine
@@ -119,8 +124,8 @@ class Stage:
         supervisor.on_gone()
         await engine.close()
 
-    async def ask(self, model: str) -> Reply:
-        return await ask(self.opened.app, "POST", "/v1/completions", [], json.dumps({"model": model}).encode())
+    async def ask(self, model: str, headers: Headers = ()) -> Reply:
+        return await ask(self.opened.app, "POST", "/v1/completions", headers, json.dumps({"model": model}).encode())
 
     async def told(self, path: str) -> Any:
         return (await ask(self.opened.app, "GET", path, [], b"")).json

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from registry.release import CANARY, Plan, Release, ReleaseLimits
+from registry.store import Registry
 from registry.version import AdapterVersion
 from serve.adapters.residency import engine_name
 from tests.unit.serve.gateway_parts import Gateway, Headers, Reply, ask
 
+LIMITS = ReleaseLimits(min_requests=10)
 CHAT = "/v1/chat/completions"
 JSON_ANSWER = '{"city": "Springfield"}'
 
@@ -27,6 +30,10 @@ def says(text: str) -> Manner:
 
 def fails(_: dict[str, Any]) -> tuple[int, str]:
     return 500, "it hurts"
+
+
+BREAKS = "\0"
+"""In a streamed text: here vLLM sends an error as an event."""
 
 
 @dataclass
@@ -69,13 +76,19 @@ class Engine:
             if status == 200 and document.get("stream"):
                 await _stream(send, document["model"], text)
             else:
-                await _send(send, status, _answer(document["model"], text))
+                await _send(send, status, _answer(document["model"], text) if status == 200 else _error(status, text))
 
 
 def _answer(model: str, text: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     usage = {"prompt_tokens": 3, "completion_tokens": 5}
     return {"model": model, "choices": [{"index": 0, "message": message}], "usage": usage}
+
+
+def _error(status: int, text: str) -> dict[str, Any]:
+    """As vLLM tells it; 404 is for models and for ids of responses."""
+    param = {404: "model" if text.startswith("The model") else "response_id"}.get(status)
+    return {"error": {"message": text, "type": "Error", "param": param, "code": status}}
 
 
 async def _document(receive: Receive) -> dict[str, Any]:
@@ -98,6 +111,8 @@ async def _stream(send: Send, model: str, text: str) -> None:
     for letter in text:
         part = {"model": model, "choices": [{"index": 0, "delta": {"content": letter}}]}
         body = b"data: " + json.dumps(part, separators=(",", ":")).encode() + b"\n\n"
+        if letter == BREAKS:
+            body = b"data: " + json.dumps(_error(500, "it hurts")).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
@@ -144,3 +159,33 @@ async def many(opened: Gateway, model: str, number: int, **more: Any) -> list[Re
 
 def by_version(replies: list[Reply]) -> Counter[str]:
     return Counter(reply.headers["x-adaptory-version"] for reply in replies)
+
+
+@dataclass
+class House:
+    """A gateway, its engine, and two versions of an adapter, the first under an alias."""
+
+    registry: Registry
+    opened: Gateway
+    engine: Engine
+    old: AdapterVersion
+    new: AdapterVersion
+    folder: Path
+
+    def start(self, **plan: Any) -> Release:
+        plan = {"kind": CANARY, "weight": 0.5, "limits": LIMITS, **plan}
+        return self.registry.releases.start(str(self.new), "live", Plan(**plan), actor="ada", reason="better")
+
+    def run(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with serving(self.opened, self.folder, self.engine):
+                await story()
+
+        self.opened.run(whole())
+
+    async def report(self) -> None:
+        await self.opened.replica.desk.report()
+
+    @property
+    def release(self) -> Release:
+        return self.registry.releases.get("demo", "live")

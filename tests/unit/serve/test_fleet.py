@@ -141,6 +141,32 @@ def test_an_adapter_that_ends_its_engine_is_not_taken_to_the_next(play: Play, pu
     play(story)
 
 
+def test_an_adapter_whose_probe_ends_its_engine_is_refused_after_two_ends(play: Play, push: Push) -> None:
+    async def story(stage: Stage) -> None:
+        version = with_home(stage, push, 0)
+        stage.players[0].fatal.add(engine_name(version.digest))
+        for _ in range(2):
+            assert (await stage.ask(str(version))).status == 503
+            await stage.kill(0)
+            await stage.start(0)
+        refused = await stage.ask(str(version))
+        assert (refused.status, refused.code) == (422, "adapter_refused")
+        assert stage.players[0].loads[engine_name(version.digest)] == 2
+
+    play(story)
+
+
+def test_a_deadline_holds_while_an_adapter_is_loaded(play: Play, push: Push) -> None:
+    async def story(stage: Stage) -> None:
+        version = with_home(stage, push, 0)
+        stage.players[0].deadly.add(engine_name(version.digest))  # its load takes for ever
+        reply = await stage.ask(str(version), [(b"x-adaptory-timeout", b"0.2")])
+        assert (reply.status, reply.code) == (504, "deadline_exceeded")
+        assert stage.place(0).load.inside == 0
+
+    play(story)
+
+
 def test_a_promotion_is_over_when_every_engine_that_is_asked_has_it(play: Play, push: Push, registry: Registry) -> None:
     async def story(stage: Stage) -> None:
         one = with_home(stage, push, 0)

@@ -21,8 +21,8 @@ HEADERS = (b"authorization", b"x-api-key", b"x-adaptory-timeout", b"x-request-id
 PATHS = (*FORWARDED, "/v1/models", "/metrics", "/adaptory/profile", "/healthz", "/readyz", "/")
 
 models = st.one_of(
-    st.sampled_from(["demo:1", "demo", "tiny", "demo@prod", "demo:99999999999", "../../etc/passwd", "/etc/passwd",
-                     "demo:1\x00", "%2e%2e/demo", "demo@sha256:" + "0" * 64, "\ud800", "a" * 100_000]),
+    st.sampled_from(["demo:1", "demo", "tiny", "demo@prod", "demo@live", "demo:99999999999", "../../etc/passwd",
+                     "/etc/passwd", "demo:1\x00", "%2e%2e/demo", "demo@sha256:" + "0" * 64, "\ud800", "a" * 100_000]),
     st.text(),
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats(), st.lists, max_leaves=5),
 )  # fmt: skip
@@ -31,15 +31,20 @@ values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-fields = st.sampled_from(["messages", "prompt", "input", "stream", "stream_options", "max_tokens", "n"])
-documents = st.tuples(models, st.dictionaries(fields, values)).map(lambda both: both[1] | {"model": both[0]})
+fields = st.sampled_from(["messages", "prompt", "input", "stream", "stream_options", "max_tokens", "n",
+                          "response_format", "text", "structured_outputs"])  # fmt: skip
+wants = st.dictionaries(st.sampled_from(["type", "format", "json"]), values)
+documents = st.tuples(models, st.dictionaries(fields, values | wants)).map(lambda both: both[1] | {"model": both[0]})
 bodies = st.one_of(st.binary(), values.map(json.dumps).map(str.encode), documents.map(json.dumps).map(str.encode))
 headers = st.lists(st.tuples(st.sampled_from(HEADERS) | st.binary(), st.binary() | st.just(b"9" * 5000)))
 
 
 @pytest.fixture
-def opened(registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -> Iterator[Gateway]:
-    push("demo")
+def opened(
+    registry: Registry, base: BaseModel, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Gateway]:
+    registry.aliases.promote(str(push("demo")), "live", actor="test")
+    monkeypatch.setattr("serve.release.desk.EVERY", 1)
     with gateway(registry, base, tmp_path, keys=False) as built:
         yield built
 
@@ -87,6 +92,7 @@ def test_no_key_by_chance(locked: Gateway, sent: list[tuple[bytes, bytes]], body
 @pytest.mark.parametrize(
     ("body", "status"),
     [
+        (b'{"model": "demo@live", "response_format": {"type": []}}', 503),
         (b'{"model": ' + b"[" * 100_000, 400),
         (b'{"model": "demo:1", "x": ' + b"[" * 900 + b"]" * 900 + b"}", 503),
         (b'{"model": "demo:1", "x": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, 400),

@@ -7,20 +7,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.gateway.question import MAX_BODY, BadRequest, parse, read_body, request_id
+from serve.gateway.bodies import Bodies
+from serve.gateway.openai_errors import BadRequest
+from serve.gateway.question import MAX_BODY, parse, read_body, request_id
 
 
-def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> bytes:
+def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]], bodies: Bodies | None = None) -> bytes:
     messages = deque({"type": "http.request", "body": piece, "more_body": True} for piece in pieces)
 
     async def receive() -> dict[str, Any]:
         return messages.popleft() if messages else {"type": "http.request", "body": b"", "more_body": False}
 
-    return asyncio.run(read_body({"headers": headers}, receive, 10.0))
+    with (bodies or Bodies()).share() as share:
+        return asyncio.run(read_body({"headers": headers}, receive, 10.0, share))
 
 
 def test_a_body_comes_in_pieces() -> None:
     assert body_of([b"ab", b"c"], []) == b"abc"
+
+
+def test_all_bodies_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.gateway.bodies.MOST_HELD", 10)
+    bodies = Bodies()
+    with bodies.share() as other:
+        other.take(8)
+        with pytest.raises(BadRequest) as caught:
+            body_of([b"ab", b"c"], [], bodies)
+        assert (caught.value.error.status, caught.value.error.headers["retry-after"]) == (503, "2")
+        assert bodies.held == 8
+    assert body_of([b"ab", b"c"], [], bodies) == b"abc"
+    assert bodies.held == 0
 
 
 @pytest.mark.parametrize(

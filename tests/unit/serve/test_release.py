@@ -2,28 +2,24 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from registry.api_key import Limits
 from registry.base_model import BaseModel
 from registry.errors import Unavailable
-from registry.release import CANARY, PROMOTED, ROLLED_BACK, SHADOW, WATCH, Plan, Release, ReleaseLimits
-from registry.store import Registry
+from registry.release import CANARY, PROMOTED, ROLLED_BACK, SHADOW, WATCH
 from registry.tally import CANDIDATE, CURRENT, PAIRS
 from registry.times import now
-from registry.version import AdapterVersion
 from serve.watching.scrape import Interval, Scrape
 from serve.watching.top import View
-from tests.unit.serve.conftest import Push
 from tests.unit.serve.gateway_parts import Gateway, ask, gateway
 from tests.unit.serve.release_parts import (
+    BREAKS,
     JSON_ANSWER,
-    Engine,
+    House,
+    Manner,
     by_version,
     candidate_ready,
     chat,
@@ -35,49 +31,7 @@ from tests.unit.serve.release_parts import (
 )
 
 MODEL = "demo@live"
-LIMITS = ReleaseLimits(min_requests=10)
 WANTS_JSON = {"response_format": {"type": "json_object"}}
-
-
-@dataclass
-class House:
-    """A gateway, its engine, and two versions of an adapter, the first under an alias."""
-
-    registry: Registry
-    opened: Gateway
-    engine: Engine
-    old: AdapterVersion
-    new: AdapterVersion
-    folder: Path
-
-    def start(self, **plan: Any) -> Release:
-        plan = {"kind": CANARY, "weight": 0.5, "limits": LIMITS, **plan}
-        return self.registry.releases.start(str(self.new), "live", Plan(**plan), actor="ada", reason="better")
-
-    def run(self, story: Callable[[], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with serving(self.opened, self.folder, self.engine):
-                await story()
-
-        self.opened.run(whole())
-
-    async def report(self) -> None:
-        await self.opened.replica.desk.report()
-
-    @property
-    def release(self) -> Release:
-        return self.registry.releases.get("demo", "live")
-
-
-@pytest.fixture
-def house(registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -> Iterator[House]:
-    old, new = push("demo"), push("demo")
-    registry.aliases.promote(str(old), "live", actor="ada")
-    engine = Engine()
-    engine.teach(old, says(JSON_ANSWER))
-    engine.teach(new, says('{"city":"Springfield"}'))
-    with gateway(registry, base, tmp_path, keys=False) as opened:
-        yield House(registry, opened, engine, old, new, tmp_path / "e")
 
 
 def test_users_are_divided_by_weight_and_stay_where_they_are(house: House) -> None:
@@ -111,13 +65,16 @@ def test_users_are_divided_by_weight_and_stay_where_they_are(house: House) -> No
     house.run(story)
 
 
-def test_a_candidate_that_fails_is_rolled_back_and_no_client_notices(house: House) -> None:
-    house.engine.teach(house.new, fails)
+@pytest.mark.parametrize(("manner", "stream"), [(fails, False), (says(BREAKS), True)])
+def test_a_candidate_that_fails_is_rolled_back_and_no_client_notices(
+    house: House, manner: Manner, stream: bool
+) -> None:
+    house.engine.teach(house.new, manner)
 
     async def story() -> None:
         release = house.start()
         await candidate_ready(house.opened)
-        replies = await many(house.opened, MODEL, 50)
+        replies = await many(house.opened, MODEL, 50, stream=stream)
         assert {reply.status for reply in replies} == {200}
         assert by_version(replies) == {"demo:1": 50}
         assert house.engine.times(house.new) >= 10

@@ -135,6 +135,8 @@ def test_a_refused_adapter_is_unloaded_and_not_tried_again(
     for _ in range(3):
         with pytest.raises(AdapterRefused, match="changes nothing"):
             use(residency, version)
+    with pytest.raises(AdapterRefused, match="changes nothing"):
+        asyncio.run(residency.fetch(version))  # before it takes a slot from anybody
     assert engine.loads == 1
     assert engine.names == {}
 

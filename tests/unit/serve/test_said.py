@@ -89,7 +89,15 @@ def test_who_wants_json() -> None:
         {"structured_outputs": {"json": {"type": "object"}}},
     ):
         assert demands_json(wants)
-    for free in ({}, {"response_format": {"type": "text"}}, {"text": "x"}, {"structured_outputs": {"regex": "a"}}):
+    frees: list[dict[str, Any]] = [
+        {},
+        {"response_format": {"type": "text"}},
+        {"text": "x"},
+        {"response_format": {"type": []}},
+        {"text": {"format": {"type": {}}}},
+        {"structured_outputs": {"regex": "a"}},
+    ]
+    for free in frees:
         assert not demands_json(free)
 
 
