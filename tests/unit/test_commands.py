@@ -46,3 +46,13 @@ def test_help_teaches_and_imports_nothing_heavy(command: str, arguments: tuple[s
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
     assert HEAVY.isdisjoint(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(("program", "typo", "meant"), [("adaptory", "serv", "serve"), ("registry", "pusj", "push")])
+def test_a_typo_in_a_command_is_answered_with_the_nearest(program: str, typo: str, meant: str) -> None:
+    module = {"adaptory": "from adaptory import main", "registry": "from registry.cli import registry as main"}[program]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{module}; main()", typo], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr
