@@ -45,7 +45,7 @@ format: $(INSTALLED)  ## Let ruff mend what it can.
 test: unit integration  ## Every test: unit, then integration on the real engines.
 
 unit: $(INSTALLED)  ## Fast tests without engines.
-	$(BIN)/python -m pytest tests/unit -n 2
+	$(BIN)/python -m pytest tests/unit -n 3
 
 integration: $(INSTALLED)  ## Tests on real servers (PostgreSQL, S3, OCI), then on real vLLM, llama.cpp and a real model.
 	$(BIN)/python -m pytest tests/integration/registry -n 2 --dist loadfile --durations=5

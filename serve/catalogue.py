@@ -20,6 +20,7 @@ POLL_SECONDS = 0.25
 SHORTEST_SECONDS = 0.05
 """Between two looks at the registry, however many requests name what is not here."""
 
+AWAY = " The registry does not answer: what was pushed or moved meanwhile is not known here."
 NAMED_IN_ERRORS = 8
 COMPARED_NAMES = 100
 MODEL_LENGTH = 256
@@ -116,7 +117,7 @@ class Catalogue:
             return Target(None, self.base.fingerprint)
         version = self._version(model)
         if version is None:
-            raise NotFound(f"The model {shown(model)} does not exist. {self._known(model)}")
+            raise NotFound(f"The model {shown(model)} does not exist. {self._known(model)}{AWAY if self.stale else ''}")
         if not self.fits(version):
             raise NotFound(
                 f"{version} is an adapter of the base {version.manifest.base_name}; this server serves "

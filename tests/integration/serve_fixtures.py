@@ -74,6 +74,7 @@ class Server:
     settings: Settings
     port: int
     arguments: tuple[str, ...] = ()
+    further: dict[str, str] = field(default_factory=dict)
     client: OpenAI = field(init=False)
     process: subprocess.Popen[str] | None = None
     family: list[psutil.Process] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Server:
         home = self.settings.home
         output = home / "serve.out"
         with output.open("a") as stream:
-            self.process = Shell(home, home).start(*command, stdout=stream, stderr=stream)
+            self.process = Shell(home, home, self.further).start(*command, stdout=stream, stderr=stream)
         wait_for(lambda: self.ready or self.ended)
         assert not self.ended, output.read_text()
         self.client = OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=300)

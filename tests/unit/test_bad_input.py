@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from registry.base_model import BaseModel
 from registry.bases import RECORD
+from registry.cli import registry
 from registry.errors import AdaptoryError
 from tests.unit.registry.conftest import MakeAdapter, base, make_adapter
 
@@ -119,10 +121,12 @@ def test_a_missing_package_names_the_install_command(
     assert f"pip install 'adaptory[{extra}" in refused(home, "adaptory", *words, hidden=(hidden,))
 
 
-def test_typos_in_references(home: Path) -> None:
-    for ref in ("Address", "address:x", "address@", "../x"):
-        refused(home, "registry", "show", ref)
+def test_typos_in_references(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No adapter is called address" in refused(home, "registry", "show", "address:1")
+    monkeypatch.setenv("ADAPTORY_HOME", str(home))
+    for ref in ("Address", "address:x", "address@", "../x"):
+        result = CliRunner().invoke(registry, ["show", ref])
+        assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
 
 
 def test_every_error_has_a_code_and_a_status() -> None:

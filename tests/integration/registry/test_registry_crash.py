@@ -3,10 +3,9 @@
 import os
 import resource
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,6 +18,7 @@ from registry.embedded.registry import EmbeddedRegistry
 from registry.embedded.schema import migrate
 from registry.errors import Unavailable
 from tests.integration.registry.killing import POSSIBLE, count_changes, kill_at
+from tests.integration.small_disk import fill, small_disk
 from tests.unit.registry.conftest import MakeAdapter
 
 POINTS = 40
@@ -212,26 +212,6 @@ def works_or_is_unavailable(registry: EmbeddedRegistry, store: Store) -> bool:
         assert "\n" not in error.message
         return False
     return True
-
-
-@contextmanager
-def small_disk(place: Path, size: int) -> Iterator[Path]:
-    """A file system of so many bytes; the test is skipped where nobody may mount one."""
-    mount, unmount = shutil.which("mount"), shutil.which("umount")
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={size}", "none", str(place)]
-    if not mount or not unmount or subprocess.run([mount, *options], check=False, capture_output=True).returncode:
-        pytest.skip("nobody may mount a small file system here")
-    try:
-        yield place
-    finally:
-        subprocess.run([unmount, "-l", place], check=True)
-
-
-def fill(file: Path, spare: int) -> None:
-    """Leave ``spare`` bytes on the file's disk."""
-    state = os.statvfs(file.parent)
-    file.write_bytes(bytes(max(0, state.f_bavail * state.f_frsize - spare)))
 
 
 def test_a_store_that_goes_away(store: Store) -> None:

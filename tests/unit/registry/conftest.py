@@ -39,13 +39,6 @@ def base() -> BaseModel:
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
-    opened = EmbeddedRegistry(tmp_path / "registry")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def registry(embedded: EmbeddedRegistry) -> Registry:
     return embedded
 

@@ -31,7 +31,8 @@ class Served:
         self.uploads = uploads
 
     def put(self, registry: EmbeddedRegistry) -> None:
-        """Serve this registry from now on."""
+        """Serve this registry from now on; streams of the one before end."""
+        self.app.state.pulse.ended = True
         self.app.state.registry = registry
         self.app.state.pulse = Pulse(registry)
 

@@ -40,10 +40,8 @@ def base() -> BaseModel:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
-    opened = EmbeddedRegistry(tmp_path / "registry")
-    yield opened
-    opened.close()
+def registry(embedded: EmbeddedRegistry) -> EmbeddedRegistry:
+    return embedded
 
 
 @pytest.fixture

@@ -128,6 +128,8 @@ def test_a_registry_that_goes_away_leaves_what_is_known(registry: Registry, base
         await catalogue.look()
         assert catalogue.stale == "the disk is away"
         assert (await catalogue.resolve("demo:1")).version == version
+        with pytest.raises(NotFound, match="The registry does not answer"):
+            await catalogue.resolve("demo:2")
 
     followed(catalogue, story)
 
