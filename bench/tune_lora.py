@@ -3,7 +3,9 @@
 ``python -m bench.tune_lora OUT`` tries launches (tile sizes, splits, warps, stages) of ``lora_shrink`` and
 ``lora_expand`` for the linear layers of a Llama 3.1 8B and each number of tokens in a step, proves that the fastest
 gives the same numbers as vLLM's own, and writes ``OUT/<GPU>_SHRINK.json`` and ``OUT/<GPU>_EXPAND_TRUE.json``.
-``VLLM_TUNED_CONFIG_FOLDER=OUT`` makes vLLM use them (``vllm/lora/ops/triton_ops/utils.py``, 0.26).
+``VLLM_TUNED_CONFIG_FOLDER=OUT`` makes vLLM use them (``vllm/lora/ops/triton_ops/utils.py``, 0.26 and 0.32), and
+``adaptory serve`` has its engine use those in ``serve/engine/launches``. With ``VLLM_LORA_ENABLE_DUAL_STREAM=1`` vLLM
+looks for ``<GPU>_EXPAND_FALSE.json`` instead of the second.
 
 Each launch is timed in a CUDA graph of calls that take the weights of another layer each, as a model does: one layer's
 weights alone would stay in the cache.
@@ -14,7 +16,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -28,6 +30,8 @@ TOKENS = (16, 64, 128, 256, 512, 2048, 4096, 8192)
 RANKS = (16, 64)
 COMPILERS = 14
 TOLERANCE = 0.05
+MOST_SLICES = 8
+"""vLLM fails where its file lacks a number of slices, and some models have layers of more than are tuned here."""
 
 Launch = dict[str, int | None]
 
@@ -206,6 +210,20 @@ def tune(case: Case) -> tuple[Launch, float, float]:
     raise SystemExit(f"{case}: no launch gives the right numbers.")
 
 
+def table(launches: Mapping[Case, Launch]) -> dict[str, Any]:
+    """One kernel's launches as vLLM's file has them; a number of slices that was not tuned gets the next lower's."""
+    found: dict[str, Any] = {}
+    for case, launch in launches.items():
+        place = found
+        for key in case.keys[:-1]:
+            place = place.setdefault(key, {})
+        place[case.keys[-1]] = launch
+    for by_slices in found.values():
+        for number in range(len(by_slices) + 1, MOST_SLICES + 1):
+            by_slices[str(number)] = by_slices[str(number - 1)]
+    return found
+
+
 def main() -> None:
     """Tune, print and write."""
     import torch
@@ -217,19 +235,16 @@ def main() -> None:
     with ProcessPoolExecutor(COMPILERS, mp_context=get_context("spawn")) as pool:
         failed = sum(pool.map(compile_share, range(COMPILERS)))
     print(f"{len(_distinct())} programs, {failed} refused, compiled in {time.monotonic() - began:.0f} s", flush=True)
-    tables: dict[str, Any] = {"shrink": {}, "expand": {}}
+    best: dict[str, dict[Case, Launch]] = {"shrink": {}, "expand": {}}
     for case in cases(TOKENS):
         launch, seconds, own = tune(case)
-        place = tables[case.op]
-        for key in case.keys[:-1]:
-            place = place.setdefault(key, {})
-        place[case.keys[-1]] = launch
+        best[case.op][case] = launch
         print(f"{case.op:6} {case.linear} rank {case.rank} tokens {case.tokens:4}: {own * 1e6:7.1f} us -> "
               f"{seconds * 1e6:7.1f} us {launch}", flush=True)  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     gpu = torch.cuda.get_device_name().replace(" ", "_").replace("-", "_")
     for op, name in (("shrink", "SHRINK"), ("expand", "EXPAND_TRUE")):
-        (options.out / f"{gpu}_{name}.json").write_text(json.dumps(tables[op], indent=1), encoding="utf-8")
+        (options.out / f"{gpu}_{name}.json").write_text(json.dumps(table(best[op])) + "\n", encoding="utf-8")
     print(f"{time.monotonic() - began:.0f} s in all", flush=True)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from registry.report import EvalReport
     from registry.version import AdapterVersion
 
+PARENT = "parent_adapter"
+"""Of a record's data: the digest of the weights that were trained further."""
+
 
 @click.command()
 @click.argument("ref")
@@ -29,6 +32,8 @@ def show(ref: str, as_json: bool) -> None:
     reports = registry.reports.list(version.digest)
     artifacts = registry.artifacts.list(version.digest)
     signatures = registry.signatures.list(version.digest)
+    family = registry.versions.list(version.name) if PARENT in version.manifest.data else ()
+    lineage = _lineage(version, family)
     tags = registry.marks.tags(version.name).get((version.name, version.number), {})
     mark = next((one for one in registry.marks.deprecations(version.name) if one.number == version.number), None)
     if as_json:
@@ -36,32 +41,41 @@ def show(ref: str, as_json: bool) -> None:
         document["reports"] = [report.to_json() for report in reports]
         document["artifacts"] = [artifact.to_json() for artifact in artifacts]
         document["signatures"] = [signature.to_json() for signature in signatures]
-        document["lineage"] = _lineage(version)
+        document["lineage"] = lineage
         document["tags"] = dict(tags)
         document["deprecated"] = mark.to_json() if mark else None
         print_json(document)
         return
-    _print_facts(version, aliases, tags, mark)
+    _print_facts(version, lineage, aliases, tags, mark)
     _print_files(version)
     _print_reports(reports)
     _print_artifacts(artifacts)
     print_signatures(signatures)
 
 
-def _lineage(version: "AdapterVersion") -> dict[str, str]:
-    """Where a version comes from, as far as its record says so: base, data, code, and the version it went on from."""
+def _lineage(version: "AdapterVersion", family: "Sequence[AdapterVersion]") -> dict[str, str]:
+    """Where a version comes from, as far as its record says so: base, data, code, and what was trained further.
+
+    That is a version of the ``family``, or else the digest of its weights, where it has another name or none.
+    """
     manifest = version.manifest
+    weights = manifest.data.get(PARENT)
+    parents = (str(one) for one in family if any(file.digest == weights for file in one.manifest.files))
     facts = {
         "base": f"{manifest.base_name}@{manifest.base_fingerprint}",
         "data": manifest.data.get("digest"),
         "code": manifest.code.get("commit"),
-        "parent": manifest.recipe.get("parent"),
+        "parent": next(parents, weights),
     }
     return {name: value for name, value in facts.items() if isinstance(value, str) and value}
 
 
 def _print_facts(
-    version: "AdapterVersion", aliases: Sequence[str], tags: Mapping[str, str], mark: "Deprecation | None"
+    version: "AdapterVersion",
+    lineage: Mapping[str, str],
+    aliases: Sequence[str],
+    tags: Mapping[str, str],
+    mark: "Deprecation | None",
 ) -> None:
     manifest = version.manifest
     lora = manifest.lora
@@ -72,10 +86,10 @@ def _print_facts(
         "note": version.note,
         **({"deprecated": f"{mark.reason} ({mark.actor}, {mark.marked:%Y-%m-%d})"} if mark else {}),
         **({"tags": ", ".join(f"{key}={value}" for key, value in tags.items())} if tags else {}),
-        **{name: value for name, value in _lineage(version).items() if name == "parent"},
+        **{name: value for name, value in lineage.items() if name == "parent"},
         "base": f"{manifest.base_name}  {manifest.base_fingerprint[:19]}",
         "lora": f"rank {lora.rank}, alpha {lora.alpha:g}, {', '.join(lora.target_modules)}",
-        **{f"data.{key}": value for key, value in manifest.data.items()},
+        **{f"data.{key}": value for key, value in manifest.data.items() if key != PARENT},
         **{f"metrics.{key}": value for key, value in manifest.metrics.items() if isinstance(value, int | float)},
         **{f"code.{key}": value for key, value in manifest.code.items() if isinstance(value, str)},
     }

@@ -1,9 +1,10 @@
 """Copying: everything that one registry keeps, taken over by another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, Table, delete, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, delete, func, insert, select, tuple_
 
 from registry.embedded import signature_tables
 from registry.embedded.blob_store import OnBytes
@@ -119,18 +120,38 @@ class Copying:
 
 def _prove_prefix(copying: Copying, source: Connection, target: Connection) -> None:
     """Prove that the target holds nothing that the source does not hold, or held and has buried."""
-    for table, columns in LASTING.items():
-        extra = {tuple(row) for row in target.execute(select(*columns))}
-        extra -= {tuple(row) for row in source.execute(select(*columns))}
-        if extra and table is versions:
-            buried = select(deletions.c.name, deletions.c.number, deletions.c.digest)
-            extra -= {tuple(row) for row in source.execute(buried.where(deletions.c.removed.is_not(None)))}
-        if extra:
-            named = ", ".join(str(value)[:40] for value in min(extra, key=str)[:2])
+    for table in LASTING:
+        if extra := next(_extra_rows(source, target, table), None):
+            named = ", ".join(str(value)[:40] for value in extra[:2])
             raise Conflict(
                 f"{copying.places[1]} holds something that {copying.places[0]} does not: {table.name} ({named}).",
                 "Copy into an empty registry, or into an earlier copy of this one.",
             )
+
+
+def _extra_rows(source: Connection, target: Connection, table: Table) -> Iterator[tuple[object, ...]]:
+    """What tells apart the rows that the target alone has."""
+    columns = LASTING[table]
+    with target.execute(select(*columns).execution_options(yield_per=ROWS)) as held:
+        for batch in held.partitions():
+            extra = _lacking(source, [tuple(row) for row in batch], columns)
+            if table is versions:
+                buried = (deletions.c.name, deletions.c.number, deletions.c.digest)
+                extra = _lacking(source, extra, buried, deletions.c.removed.is_not(None))
+            yield from extra
+
+
+def _lacking(
+    connection: Connection,
+    rows: Sequence[tuple[object, ...]],
+    columns: Sequence[Column[Any]],
+    *conditions: ColumnElement[bool],
+) -> Sequence[tuple[object, ...]]:
+    """Those of the rows, at most ROWS, that these columns do not hold, in order."""
+    if not rows:
+        return rows
+    found = connection.execute(select(*columns).where(tuple_(*columns).in_(rows), *conditions))
+    return sorted(set(rows) - {tuple(row) for row in found}, key=str)
 
 
 def _copy_rows(source: Connection, target: Connection) -> Iterator[int]:
@@ -141,7 +162,7 @@ def _copy_rows(source: Connection, target: Connection) -> Iterator[int]:
     for table in tables:
         count = 0
         query = select(table).order_by(*table.primary_key.columns)
-        for batch in source.execution_options(yield_per=ROWS).execute(query).mappings().partitions():
+        for batch in source.execute(query.execution_options(yield_per=ROWS)).mappings().partitions():
             target.execute(insert(table), [dict(row) for row in batch])
             count += len(batch)
         _go_on_counting(target, table)

@@ -197,7 +197,7 @@ class DiskCache:
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise Unavailable(
-                    f"{version} cannot be loaded: the disk of the adapter cache is full ({self._root}).",
+                    f"{version} cannot be loaded: the disk of the adapter cache is full.",
                     "Free some space there, or start the server with a smaller --disk-cache.",
                 ) from error
             raise Unavailable(f"{version} cannot be brought to this disk: {error.strerror or error}.") from error

@@ -24,6 +24,11 @@ ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 that one (0.32, CpuPlatform, shm_broadcast). With this and the executor ``uni`` both are one process, which computes on
 every core: on two of them about twice the tokens a second with adapters (``docs/performance.md``)."""
 
+LAUNCHES = Path(__file__).with_name("launches")
+"""Launches of vLLM's LoRA kernels, tuned on the GPU that a file is named for (``bench/tune_lora.py``): on an H200 5 to
+9 % more tokens a second with adapters (``docs/performance.md``). vLLM takes its own where no file has its GPU's name.
+"""
+
 KEEP_ALIVE = 3600
 """Seconds that vLLM keeps an idle connection: longer than ``serve.engine.client`` does. With vLLM's own 5 a request
 could be sent on a connection that it was closing, and a client got 503 (seen once in 6,000 requests on a GPU)."""
@@ -103,6 +108,8 @@ class EngineOptions:
         if self.device == "cpu":
             environment |= {"VLLM_CPU_KVCACHE_SPACE": str(self.kv_cache_gib)} | ONE_PROCESS
             environment |= MALLOC
+        else:
+            environment.setdefault("VLLM_TUNED_CONFIG_FOLDER", str(LAUNCHES))
         if share.devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(share.devices)
         return environment
