@@ -62,7 +62,7 @@ def proper(reply: Reply) -> bool:
     return reply.status != 500 and set(reply.json["error"]) == {"message", "type", "param", "code"}
 
 
-slow = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @slow

@@ -1,11 +1,10 @@
-"""The official client, unmodified: what it makes of our refusals."""
+"""The official client, unmodified: what it makes of our refusals. It takes a second to import: only here."""
 
 import asyncio
 import json
 import socket
 from pathlib import Path
 
-import openai
 import pytest
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +27,8 @@ async def engine(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 def test_keys(registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -> None:
+    import openai
+
     push("demo")
     good = registry.keys.create("good", actor="test", limits=Limits(requests_per_minute=1)).token
     other = registry.keys.create("other", actor="test", adapters=("other",)).token
@@ -66,6 +67,8 @@ def test_keys(registry: Registry, base: BaseModel, push: Push, tmp_path: Path) -
 
 
 def test_without_keys_any_will_do(registry: Registry, base: BaseModel, tmp_path: Path) -> None:
+    import openai
+
     async def story(opened: Gateway) -> str:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
