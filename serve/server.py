@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from registry.base_model import BaseModel
+from registry.http_connection import KEEP_ALIVE_SECONDS, HttpConnection
 from registry.profile import ServingProfile
 from registry.store import Registry
 from serve.adapters.disk_cache import DiskCache
@@ -40,10 +41,6 @@ from serve.watching.tracing import tracing
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
-
-KEEP_ALIVE = 75
-"""Seconds that an idle connection stays open: longer than clients keep theirs (httpx 5, aiohttp 15), so that none sends
-a request on one that is being closed; with uvicorn's own 5 one in 3,000 failed on a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +144,14 @@ async def run(
     accounting = asyncio.create_task(access.accounting.run())
     config = uvicorn.Config(
         build(replica, access),
-        http="httptools",
+        http=HttpConnection,
         loop="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = Server(config)
     _stop_on_signals(server)

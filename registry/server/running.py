@@ -5,8 +5,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-KEEP_ALIVE_SECONDS = 75
-"""Longer than clients keep idle connections, so that none goes on one that closes at this moment."""
+from registry.http_connection import KEEP_ALIVE_SECONDS, HttpConnection
 
 DRAIN_SECONDS = 30
 """Uploads and downloads that run have so long to end; both can be gone on with."""
@@ -19,6 +18,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpConnection,
                 lifespan="on",
                 log_level="warning",
                 access_log=False,

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from registry.base_model import BaseModel
+from registry.http_connection import HttpConnection
 from registry.profile import ServingProfile
 from registry.store import Registry
 from serve.engine.client import Engine
@@ -149,7 +150,7 @@ async def ask(app: ASGIApp, method: str, path: str, headers: Headers, body: byte
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """Serve an application on a bound socket."""
-    config = uvicorn.Config(app, http="httptools", loop="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=HttpConnection, loop="none", lifespan="off", log_config=None, access_log=False)
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
