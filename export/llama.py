@@ -21,9 +21,13 @@ BATCH = 512
 """Tokens of a prompt that are computed at once."""
 
 
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # no type information
-def _ignore(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
-    """llama.cpp prints pages; what goes wrong comes back as an exception."""
+NO_LOG = ctypes.cast(c.llama_supports_mmap, llama_cpp.llama_log_callback)
+"""Takes llama.cpp's pages of log and does nothing; what goes wrong comes back as an exception.
+
+It is a function of C without arguments and effects (those it is given stay unread), as one of Python would lose Ctrl-C:
+Python notices a signal at the first line of its own that runs, which during a load is the callback's, and ctypes prints
+an exception there as ignored.
+"""
 
 
 class QuietLlama(llama_cpp.Llama):  # type: ignore[misc] # no type information
@@ -57,7 +61,7 @@ def open_llama(file: Path, *, context: int, logits: bool = False) -> Iterator[Qu
     Raises:
         Corrupted: llama.cpp cannot load it.
     """
-    c.llama_log_set(_ignore, ctypes.c_void_p(0))
+    c.llama_log_set(NO_LOG, ctypes.c_void_p(0))
     with Vocabulary(file) as vocabulary:
         template = vocabulary.template
     threads = compute_threads()
@@ -89,7 +93,7 @@ class Vocabulary:
     """
 
     def __init__(self, file: Path) -> None:
-        c.llama_log_set(_ignore, ctypes.c_void_p(0))
+        c.llama_log_set(NO_LOG, ctypes.c_void_p(0))
         c.llama_backend_init()
         parameters = c.llama_model_default_params()
         parameters.vocab_only = True

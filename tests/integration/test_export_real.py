@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,15 @@ def test_a_wrong_template_in_the_gguf_is_found(tiny: str, shell: Shell, tmp_path
         check(out, model)
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """What is started heeds SIGINT, though a shell's ``&`` leaves it ignored for the tests and all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(tiny: str, shell: Shell, tmp_path: Path) -> None:
     out = tmp_path / "tiny-q8.gguf"
     export = ("adaptory", "export", tiny, "--to", "gguf", "--quant", "q8_0", "--out", out)
