@@ -10,7 +10,7 @@ from tests.integration.shell import COMMANDS, environment
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens", "n", "best_of")
-SECONDS = "60"
+SECONDS = "40"
 
 
 def document(server: Server, model: str) -> dict[str, Any]:
