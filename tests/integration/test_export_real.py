@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +152,6 @@ def test_a_wrong_template_in_the_gguf_is_found(tiny: str, shell: Shell, tmp_path
     (model / "generation_config.json").write_text('{"eos_token_id": [2, 300]}', encoding="utf-8")
     with pytest.raises(ConversionFailed, match="300"):
         check(out, model)
-
-
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    """What is started heeds SIGINT, though a shell's ``&`` leaves it ignored for the tests and all that they start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")

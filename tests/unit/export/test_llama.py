@@ -1,19 +1,10 @@
-import signal
 from _thread import interrupt_main
-from collections.abc import Iterator
 from functools import partial
 from operator import methodcaller
 
 import pytest
 
 pytest.importorskip("llama_cpp")
-
-
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")
