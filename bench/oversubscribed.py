@@ -28,7 +28,7 @@ class Sizes:
     seconds: float
 
 
-FULL = Sizes(capacity=64, seconds=100)
+FULL = Sizes(capacity=64, seconds=400)
 QUICK = Sizes(capacity=16, seconds=8)
 
 

@@ -13,8 +13,13 @@ from registry import console
 from registry.version import AdapterVersion
 
 NAME = "flip"
-WORKERS = 4
+PROMPTS = 4
 TOKENS = 8
+EVERY = 0.5
+"""Seconds from one request to the next, whatever becomes of them: about a third of what two cores compute. Clients that
+wait for their answers would all ask at once, every few seconds, and nobody in between would see what a name says."""
+
+HOUR = 3600.0
 LONGEST = 60.0
 """Seconds to wait for a promotion's first token; longer counts as this long."""
 
@@ -35,9 +40,11 @@ def swap(bench: Bench) -> Figures:
     sizes = QUICK if bench.quick else FULL
     versions = [bench.workshop.push(NAME, word)[0] for word in WORDS]
     bench.workshop.promote(versions[0])
-    asks = tuple(Ask(target="gateway", model=NAME, prompt=f"Say {worker}:", tokens=TOKENS) for worker in range(WORKERS))
-    targets = {"gateway": bench.gateway.url}
-    plan = Plan(targets=targets, asks=asks, workers=WORKERS, repeat=True, keep_text=True, chat=False)
+    asks = tuple(
+        Ask(target="gateway", model=NAME, prompt=f"Say {number % PROMPTS}:", tokens=TOKENS, at=number * EVERY)
+        for number in range(round(HOUR / EVERY))
+    )
+    plan = Plan(targets={"gateway": bench.gateway.url}, asks=asks, keep_text=True, chat=False)
     seconds = []
     with bench.loading(f"{sizes.promotions} promotions under load", plan) as loader:
         loader.wait_for(_says(WORDS[0], time.monotonic()), LONGEST)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from serve.engine.share import Share
+from serve.engine.unreadable import Unreadable
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as ``--max-lora-rank`` (0.32)."""
@@ -87,7 +88,11 @@ class EngineOptions:
         # more too.
         command += ["--lora-target-modules", *self.lora_modules]
         command += ["--max-model-len", str(self.context_length), "--max-num-seqs", str(self.max_sequences)]
-        command += ["--disable-uvicorn-access-log"]
+        command += [
+            "--disable-uvicorn-access-log",
+            "--middleware",
+            f"{Unreadable.__module__}.{Unreadable.__qualname__}",
+        ]
         if self.device == "cpu":
             # With LoRA, vLLM compiles nothing on the CPU (CpuPlatform.check_and_update_config): eager starts sooner.
             command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
