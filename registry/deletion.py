@@ -9,6 +9,8 @@ from registry.times import from_text, to_text
 GRACE = timedelta(days=7)
 """How long a deletion can be undone before ``registry gc`` carries it out."""
 
+MAX_GRACE = timedelta(days=3650)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:

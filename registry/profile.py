@@ -21,6 +21,7 @@ class ServingProfile:
         kv_cache_dtype: of the KV cache, ``auto`` where it is the dtype.
         context_length: tokens of prompt and answer together.
         chat_template_digest: ``sha256:<hex>`` of the chat template.
+        engine_args: the engine's further arguments, as typed: any of them may change the numbers.
     """
 
     base_name: str
@@ -33,19 +34,28 @@ class ServingProfile:
     kv_cache_dtype: str
     context_length: int
     chat_template_digest: str
+    engine_args: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """``sha256:<hex>`` of every field but the base's name."""
-        fields = asdict(self)
+        fields = self._fields()
         del fields["base_name"]
         return digest_document(fields)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "ServingProfile":
         """Inverse of ``to_json``."""
-        return cls(**{key: value for key, value in document.items() if key != "fingerprint"})
+        fields = {key: value for key, value in document.items() if key != "fingerprint"}
+        return cls(**fields | {"engine_args": tuple(document.get("engine_args", ()))})
 
     def to_json(self) -> dict[str, Any]:
         """The form that is stored and shown."""
-        return asdict(self) | {"fingerprint": self.fingerprint}
+        return self._fields() | {"fingerprint": self.fingerprint}
+
+    def _fields(self) -> dict[str, Any]:
+        """Without ``engine_args`` where there are none: reports from before there was such a field stay valid."""
+        fields = asdict(self)
+        if not self.engine_args:
+            del fields["engine_args"]
+        return fields

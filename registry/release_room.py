@@ -44,5 +44,6 @@ class Releases(Protocol):
         *,
         texts: Sequence[Mapping[str, str]] = (),
         failure: str = "",
+        batch: str = "",
     ) -> Release:
-        """Add what a server has counted since its last report, and decide; NotFound."""
+        """Add what a server has counted since its last report, once for each id of a batch, and decide; NotFound."""

@@ -266,8 +266,8 @@ class Keys(Protocol):
 class UsageBook(Protocol):
     """Accounts that only grow."""
 
-    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime]) -> None:
-        """Add amounts, and when keys were used last, all or nothing."""
+    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime], batch: str = "") -> None:
+        """Add amounts, and when keys were used last, all or nothing, and once for each id of a batch."""
 
     def list(
         self, *, keys: Collection[str] | None = None, adapter: str | None = None, since: date | None = None

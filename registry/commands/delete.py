@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from registry.console import command, format_size, json_option, print_json, progress, settings
+from registry.deletion import GRACE, MAX_GRACE
 
 if TYPE_CHECKING:
     from registry.collected import Collected
-
-GRACE_DAYS = 7.0
-MAX_DAYS = 3650
 
 
 @click.command()
@@ -19,9 +17,9 @@ MAX_DAYS = 3650
 @click.option("--reason", default="", help="Why; it stays with the tombstone.")
 @click.option(
     "--grace-days",
-    default=GRACE_DAYS,
+    default=GRACE.days,
     show_default=True,
-    type=click.FloatRange(0, MAX_DAYS),
+    type=click.FloatRange(0, MAX_GRACE.days),
     help="How long it can be restored.",
 )
 @json_option
@@ -29,7 +27,7 @@ MAX_DAYS = 3650
 def delete(ref: str, reason: str, grace_days: float, as_json: bool) -> None:
     """Mark the version that REF names for deletion; registry gc removes it when its time of grace is over.
 
-    Refused while an alias, a running server or a retention rule names it. Nobody can name a marked version.
+    Refused while an alias, a release, a running server or a retention rule names it. Nobody can name a marked version.
     """
     from registry.store import Registry
 

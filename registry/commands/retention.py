@@ -3,7 +3,6 @@
 import click
 
 from registry.console import command, json_option, print_json, print_table, settings
-from registry.errors import InvalidInput
 
 
 @click.group()
@@ -17,16 +16,16 @@ def retention() -> None:
 
 @retention.command(name="set")
 @click.argument("pattern")
-@click.option("--keep-last", metavar="N", type=click.IntRange(1, 1_000_000), help="Keep the newest N versions.")
+@click.option(
+    "--keep-last", metavar="N", type=click.IntRange(1, 1_000_000), required=True, help="Keep the newest N versions."
+)
 @click.option("--keep-aliased", is_flag=True, help="Keep every version that an alias ever named, too.")
 @json_option
 @command
-def set_rule(pattern: str, keep_last: int | None, keep_aliased: bool, as_json: bool) -> None:
+def set_rule(pattern: str, keep_last: int, keep_aliased: bool, as_json: bool) -> None:
     """Make the rule of PATTERN, in place of an earlier one."""
     from registry.store import Registry
 
-    if keep_last is None:
-        raise InvalidInput("How many versions are to be kept?", f"registry retention set {pattern} --keep-last N")
     options = settings()
     registry = Registry.open(options)
     rule = registry.retention.set(pattern, keep_last=keep_last, keep_aliased=keep_aliased, actor=options.actor)
@@ -36,10 +35,10 @@ def set_rule(pattern: str, keep_last: int | None, keep_aliased: bool, as_json: b
         click.echo(f"{rule}. What it would delete now: registry gc --dry-run")
 
 
-@retention.command()
+@retention.command(name="list")
 @json_option
 @command
-def show(as_json: bool) -> None:
+def list_rules(as_json: bool) -> None:
     """List the rules."""
     from registry.store import Registry
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from registry.deletion import GRACE, Deletion
+from registry.deletion import GRACE, MAX_GRACE, Deletion
 from registry.embedded.database import Database
 from registry.embedded.events import announce
 from registry.embedded.release_rows import involving
@@ -43,10 +43,10 @@ class Deletions:
         Raises:
             NotFound: there is no such version, or it is marked already.
             Refused: an alias, a release, a running server or a retention rule names it.
-            InvalidInput: ``grace`` is negative.
+            InvalidInput: ``grace`` is negative or longer than MAX_GRACE.
         """
-        if grace < timedelta(0):
-            raise InvalidInput("A time of grace cannot be negative.", "Give 0 or more days.")
+        if not timedelta(0) <= grace <= MAX_GRACE:
+            raise InvalidInput(f"A time of grace of {grace} cannot be.", f"Give 0 to {MAX_GRACE.days} days.")
         with self._database.write() as connection:
             version = find(connection, AdapterRef.parse(ref) if isinstance(ref, str) else ref)
             if reason_to_stay := named_by(connection, version.name, version.number):

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select
 from registry.alias import RELEASE
 from registry.embedded import release_rows as rows
 from registry.embedded.audit import recording_refusals
+from registry.embedded.batches import is_new
 from registry.embedded.database import Database
 from registry.embedded.moving import move_alias, remark
 from registry.embedded.release_end import JUDGE, conclude, judged, prove_promotable, version
@@ -180,6 +181,7 @@ class Releases:
         *,
         texts: Sequence[Mapping[str, str]] = (),
         failure: str = "",
+        batch: str = "",
     ) -> Release:
         """Add what a server has counted since its last report, and decide.
 
@@ -188,6 +190,7 @@ class Releases:
             counted: ``current``, ``candidate`` and ``pairs``, as far as there is anything.
             texts: pairs of answers to keep, if the release keeps any.
             failure: why the server can never serve the candidate; it ends the release.
+            batch: id of ``counted`` and ``texts``, where they may be sent again; they are added once.
 
         Returns:
             The release after it; what is reported of one that has ended is dropped.
@@ -203,9 +206,10 @@ class Releases:
             if not release.running:
                 return release
             at = now()
-            rows.add_counts(connection, id, counted, at)
-            if release.plan.keep_texts and texts:
-                _keep(connection, release, texts)
+            if is_new(connection, batch):
+                rows.add_counts(connection, id, counted, at)
+                if release.plan.keep_texts and texts:
+                    _keep(connection, release, texts)
             over = judged(connection, release, failure, at)
             return conclude(connection, over, JUDGE) if over else release
 

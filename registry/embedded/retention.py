@@ -45,7 +45,7 @@ class Retention:
         """
         with self._database.write() as connection:
             if not connection.execute(delete(retention).where(retention.c.pattern == pattern)).rowcount:
-                raise NotFound(f"There is no retention rule {pattern}.", "registry retention show")
+                raise NotFound(f"There is no retention rule {pattern}.", "registry retention list")
             record(connection, "retention remove", pattern, {}, actor=actor)
 
     def list(self) -> Sequence[RetentionRule]:

@@ -11,7 +11,7 @@ from registry.errors import InvalidInput, Refused
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. A test compares it with ``registry/embedded/migrations``."""
 
 BASE = "base"

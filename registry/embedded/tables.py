@@ -281,3 +281,11 @@ release_texts = Table(
     Column("release", String(12), ForeignKey("releases.id"), nullable=False),
     Column("document", Text, nullable=False),
 )
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created", TIME, nullable=False),
+    Index("batches_by_time", "created"),
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from registry.embedded.batches import is_new
 from registry.embedded.database import Database
 from registry.embedded.tables import keys
 from registry.embedded.tables import usage as table
@@ -22,14 +23,17 @@ class UsageBook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime]) -> None:
+    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime], batch: str = "") -> None:
         """Add amounts to what is there, all or nothing.
 
         Args:
             amounts: what was used since the last call.
             last_used: id of a key -> when it was used last.
+            batch: id of all this, where it may be sent again; a batch that was added is not added again.
         """
         with self._database.write() as connection:
+            if not is_new(connection, batch):
+                return
             _add(connection, amounts)
             for id_, at in last_used.items():
                 connection.execute(update(keys).where(keys.c.id == id_).values(last_used=to_text(at)))

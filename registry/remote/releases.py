@@ -93,9 +93,10 @@ class Releases:
         *,
         texts: Sequence[Mapping[str, str]] = (),
         failure: str = "",
+        batch: str = "",
     ) -> Release:
-        """Add what a server has counted since its last report, and decide."""
-        document = {"counted": counted, "texts": texts, "failure": failure}
+        """Add what a server has counted since its last report, once for each id of a batch, and decide."""
+        document = {"counted": counted, "texts": texts, "failure": failure, "batch": batch}
         after: Release = self._connection.ask(Release, "POST", "/releases/{}/report", id, json=document)
         return after
 

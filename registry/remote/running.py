@@ -91,9 +91,10 @@ class UsageBook:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime]) -> None:
-        """Add amounts, and when keys were used last, all or nothing."""
-        self._connection.ask(None, "POST", "/usage", json={"amounts": amounts, "last_used": last_used})
+    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime], batch: str = "") -> None:
+        """Add amounts, and when keys were used last, all or nothing, and once for each id of a batch."""
+        document = {"amounts": amounts, "last_used": last_used, "batch": batch}
+        self._connection.ask(None, "POST", "/usage", json=document)
 
     def list(
         self, *, keys: Collection[str] | None = None, adapter: str | None = None, since: date | None = None

@@ -35,6 +35,9 @@ Line = Annotated[str, Field(max_length=4096), AfterValidator(_printable)]
 Token = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,32}$")]
 """A short name of a form, a quantisation or a replica."""
 
+Batch = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{0,32}$")]
+"""Id of sums that are added once, however often they are sent; empty for those that are added each time."""
+
 _DIGEST = re.compile("sha256:[0-9a-z]{1,64}", re.ASCII)
 
 

@@ -12,6 +12,7 @@ from registry.errors import InvalidInput
 from registry.refs import MAX_VERSION
 from registry.server.bodies import StrictRoute
 from registry.server.callers import Admin, Kept
+from registry.server.fields import Batch
 from registry.usage import Usage
 
 router = APIRouter(route_class=StrictRoute, tags=["keys"])
@@ -55,6 +56,7 @@ class Amounts(BaseModel):
 
     amounts: list[Usage] = Field(max_length=100_000)
     last_used: dict[Annotated[str, Field(max_length=32)], datetime] = Field(max_length=100_000)
+    batch: Batch = ""
 
 
 @router.post("/keys")
@@ -86,14 +88,14 @@ def revoke(_caller: Admin, registry: Kept, asked: Revocation) -> Sequence[ApiKey
 
 @router.post("/usage", status_code=204)
 def add_usage(_caller: Admin, registry: Kept, used: Amounts) -> None:
-    """Add amounts to the accounts, all or nothing."""
+    """Add amounts to the accounts, all or nothing; a batch that was added is not added again."""
     for one in used.amounts:
         counts = (one.requests, one.tokens_in, one.tokens_out)
         if len(one.key) > 32 or len(one.adapter) > 129 or not 0 <= one.number <= MAX_VERSION:
             raise InvalidInput("An account is of a key's id, an adapter's name and a version's number.")
         if not all(0 <= count < MAX_COUNT for count in counts):
             raise InvalidInput(f"Amounts are from 0 to {MAX_COUNT}.")
-    registry.usage.add(used.amounts, used.last_used)
+    registry.usage.add(used.amounts, used.last_used, used.batch)
 
 
 @router.post("/usage/query")

@@ -11,7 +11,7 @@ from registry.refs import AdapterRef
 from registry.release import MOST_TEXTS, Plan, Release
 from registry.server.bodies import StrictRoute
 from registry.server.callers import Admin, Caller, Kept, Promoter, Reader
-from registry.server.fields import AliasName, Line, Name, Ref, Token
+from registry.server.fields import AliasName, Batch, Line, Name, Ref, Token
 from registry.tally import Tally
 
 router = APIRouter(route_class=StrictRoute, tags=["releases"])
@@ -60,6 +60,7 @@ class Report(BaseModel):
     counted: dict[Token, Tally] = Field(max_length=3)
     texts: list[dict[Token, Text]] = Field(default=[], max_length=MOST_TEXTS)
     failure: Line = ""
+    batch: Batch = ""
 
 
 @router.get("/releases")
@@ -116,8 +117,11 @@ def texts(caller: Reader, registry: Kept, id: Token) -> Sequence[dict[str, str]]
 
 @router.post("/releases/{id}/report")
 def report(_caller: Admin, registry: Kept, id: Token, told: Report) -> Release:  # noqa: A002 - the release's id
-    """Add what a server has counted, and decide; what it tells of a release that has ended is dropped."""
-    return registry.releases.report(id, told.counted, texts=told.texts, failure=told.failure)
+    """Add what a server has counted, and decide; what it tells of a release that has ended is dropped.
+
+    The counts and texts of a batch that was added are not added again.
+    """
+    return registry.releases.report(id, told.counted, texts=told.texts, failure=told.failure, batch=told.batch)
 
 
 def _prove_may_see(caller: Caller, registry: EmbeddedRegistry, id: str) -> None:  # noqa: A002 - the release's id

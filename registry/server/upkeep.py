@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from registry.collected import Collected
-from registry.deletion import GRACE, Deletion
+from registry.deletion import GRACE, MAX_GRACE, Deletion
 from registry.refs import MAX_VERSION
 from registry.retention import MAX_PATTERN, RetentionRule
 from registry.server.bodies import StrictRoute
@@ -25,7 +25,7 @@ class Mark(BaseModel):
     """Why a version is deleted, and how long that can be undone (seconds or ISO 8601)."""
 
     reason: Line = ""
-    grace: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(days=36_500))] = GRACE
+    grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] = GRACE
 
 
 class Rule(BaseModel):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,12 +32,17 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Pending:
-    """What the registry does not know yet."""
+    """What the registry does not know yet.
+
+    Attributes:
+        id: of the batch that it becomes; the registry adds each once.
+    """
 
     requests: Counter[Row] = field(default_factory=Counter)
     tokens_in: Counter[Row] = field(default_factory=Counter)
     tokens_out: Counter[Row] = field(default_factory=Counter)
     last_used: dict[str, datetime] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.last_used)
@@ -47,12 +53,6 @@ class Pending:
             Usage(**row._asdict(), requests=requests, tokens_in=self.tokens_in[row], tokens_out=self.tokens_out[row])
             for row, requests in self.requests.items()
         ]
-
-    def add(self, other: "Pending") -> None:
-        """Take in what could not be written; what is here is newer."""
-        for row, requests in other.requests.items():
-            self.count(row, requests, other.tokens_in[row], other.tokens_out[row])
-        self.last_used = other.last_used | self.last_used
 
     def count(self, row: Row, requests: int, tokens_in: int, tokens_out: int) -> None:
         """Count, in the row, or, where there are too many, in the one of its key and day."""
@@ -66,13 +66,16 @@ class Pending:
 class Accounting:
     """Counts in memory; ``run`` writes. A kill -9 loses FLUSH_SECONDS at most, a registry that is away nothing.
 
-    Memory is bounded: MOST_ROWS rows, and beyond them one for each key and day.
+    A batch that the registry has not acknowledged, although it may have added it, stays what it is and is sent again;
+    what comes meanwhile goes into the next one. Memory is bounded: of each of the two, MOST_ROWS rows, and beyond them
+    one for each key and day.
     """
 
     def __init__(self, book: UsageBook, clock: Callable[[], datetime] = now) -> None:
         self._book = book
         self._clock = clock
         self._pending = Pending()
+        self._sent = Pending()
         self._closing = asyncio.Event()
         self._away = False
 
@@ -100,24 +103,31 @@ class Accounting:
             except TimeoutError:
                 await self.flush()
         await self.flush()
-        if self._pending:
-            log.warning("The registry is away: usage of %d requests is lost.", self._pending.requests.total())
+        if lost := [one for one in (self._sent, self._pending) if one]:
+            requests = sum(one.requests.total() for one in lost)
+            log.warning("The registry is away: usage of %d requests is lost.", requests)
 
     def close(self) -> None:
         """Have ``run`` write what is left and end."""
         self._closing.set()
 
     async def flush(self) -> None:
-        """Write what is pending; what cannot be written stays."""
-        if not self._pending:
-            return
-        written, self._pending = self._pending, Pending()
+        """Write what was not acknowledged, then what is pending; what cannot be written stays."""
+        if await self._send() and self._pending:
+            self._sent, self._pending = self._pending, Pending()
+            await self._send()
+
+    async def _send(self) -> bool:
+        """Send what is to be acknowledged, if there is anything; whether nothing is left of it."""
+        if not self._sent:
+            return True
         try:
-            await asyncio.to_thread(self._book.add, written.usage(), written.last_used)
-            self._away = False
+            await asyncio.to_thread(self._book.add, self._sent.usage(), self._sent.last_used, self._sent.id)
         except Exception as error:  # noqa: BLE001 - whatever a registry does, the server goes on
             if not self._away:
                 log.warning("The registry does not take usage, keeping it: %s", error)
             self._away = True
-            written.add(self._pending)
-            self._pending = written
+            return False
+        self._away = False
+        self._sent = Pending()
+        return True

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import uuid
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from registry.errors import NotFound
@@ -53,6 +55,15 @@ class Asked:
     transcript: Transcript | None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is told of a release at once, and again under the same id until the registry has acknowledged it."""
+
+    counted: Mapping[str, Tally]
+    texts: Sequence[Mapping[str, str]]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
 class Desk:
     """Routes requests of aliases, counts what became of them, and tells the registry, which decides."""
 
@@ -72,6 +83,7 @@ class Desk:
         self._releases = releases
         self._observed: deque[tuple[Observed, Transcript | None]] = deque(maxlen=MOST_OBSERVED)
         self._transcripts: weakref.WeakSet[Transcript] = weakref.WeakSet()
+        self._unheard: dict[str, Batch] = {}
         self._count = 0
         self._away = False
         catalogue.on_releases = self._look
@@ -171,22 +183,25 @@ class Desk:
         for over in self.ledger.totals.keys() - {release.id for release in running}:
             self.ledger.end(over)
             self.shadow.texts.pop(over, None)
+            self._unheard.pop(over, None)
 
     async def _tell(self, release: Release) -> None:
-        counted = self.ledger.take(release.id)
-        texts = self.shadow.texts.pop(release.id, [])
+        told = self._unheard.pop(release.id, None)
+        told = told or Batch(self.ledger.take(release.id), self.shadow.texts.pop(release.id, []))
         failure = self.router.failures.get(release.id, "")
-        if not (counted or texts or failure or release.due(now())):
+        if not (told.counted or told.texts or failure or release.due(now())):
             return
+        tell = partial(self._releases.report, release.id, told.counted, texts=told.texts, failure=failure)
         try:
-            after = await asyncio.to_thread(self._releases.report, release.id, counted, texts=texts, failure=failure)
+            after = await asyncio.to_thread(tell, batch=told.id)
         except NotFound:
             return
         except Exception as error:  # noqa: BLE001 - whatever a registry does, the server goes on
             if not self._away:
                 log.warning("The registry does not hear of %s, keeping what was counted: %s", release, error)
             self._away = True
-            self.ledger.give_back(release.id, counted)
+            if release.id in self.ledger.totals:  # else it has ended meanwhile
+                self._unheard[release.id] = told
             return
         self._away = False
         if not after.running:

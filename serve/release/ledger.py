@@ -109,11 +109,5 @@ class Ledger:
             self._pending[release] = {}
         return taken
 
-    def give_back(self, release: str, counted: Mapping[str, Tally]) -> None:
-        """It could not be reported."""
-        for arm, tally in counted.items():
-            if release in self._pending:
-                self._pending[release].setdefault(arm, Tally()).add(tally)
-
     def _minute(self) -> int:
         return math.floor(self._clock() / MINUTE)

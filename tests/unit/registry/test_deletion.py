@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from registry.artifact import Artifact
 from registry.base_model import BaseModel
@@ -16,6 +17,7 @@ from registry.embedded.replicas import FORGOTTEN_AFTER
 from registry.errors import Conflict, InvalidInput, NotFound, Refused
 from registry.replica_status import SERVING, AliasStatus, ReplicaStatus
 from registry.retention import RetentionRule
+from registry.server.upkeep import Mark
 from registry.times import now
 from tests.unit.registry.conftest import MakeAdapter
 from tests.unit.registry.test_replicas import run
@@ -125,8 +127,12 @@ def test_what_is_named_cannot_be_deleted(pushed: EmbeddedRegistry, base: BaseMod
     pushed.replicas.put(server)  # it was cut off when the version was deleted
     done = collect(pushed)
     assert [(str(one), "one:8000" in reason) for one, reason in done.kept] == [("support:1", True)]
-    with pytest.raises(InvalidInput, match="negative"):
-        pushed.deletions.mark("support:3", actor="ada", grace=timedelta(days=-1))
+    for days in (-1, 3651):
+        with pytest.raises(InvalidInput, match="A time of grace"):
+            pushed.deletions.mark("support:3", actor="ada", grace=timedelta(days=days))
+        with pytest.raises(ValidationError):
+            Mark(grace=timedelta(days=days))
+        assert run(pushed, "delete", "support:3", f"--grace-days={days}").exit_code == 2
 
 
 def test_retention_rules_delete_what_they_do_not_keep(
@@ -178,7 +184,7 @@ def test_commands_say_what_to_type_next(pushed: EmbeddedRegistry) -> None:
     assert json.loads(run(pushed, "gc", "--json").stdout)["removed"][0]["reason"] == "old"
     assert "1 blobs" not in run(pushed, "gc").stdout  # fresh content is left alone
     assert run(pushed, "retention", "set", "support", "--keep-last", "2").exit_code == 0
-    assert "support" in run(pushed, "retention", "show").stdout
+    assert "support" in run(pushed, "retention", "list").stdout
     assert run(pushed, "delete", "support:3").exit_code == 1
     assert run(pushed, "retention", "remove", "support").exit_code == 0
     for arguments in (["retention", "remove", "support"], ["retention", "set", "Bad!", "--keep-last", "1"],

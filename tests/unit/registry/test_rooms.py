@@ -1,19 +1,25 @@
 """Every room, embedded and through a server: what is written by one way is read the same by the other."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+import registry.embedded.batches
 from registry.api_key import Limits
 from registry.artifact import Artifact
 from registry.base_model import BaseModel
 from registry.embedded.registry import EmbeddedRegistry
+from registry.embedded.tables import batches
 from registry.errors import Conflict, InvalidInput, NotFound
 from registry.files import FileEntry
+from registry.release import SHADOW, Plan
 from registry.replica_status import SERVING, AliasStatus, ReplicaStatus
 from registry.report import EvalReport, Score
 from registry.store import Registry
+from registry.tally import CANDIDATE, Tally
 from registry.times import now
 from registry.usage import Usage
 from registry.version import AdapterVersion
@@ -35,7 +41,7 @@ def test_what_evidence_there_is(either: Registry, embedded: EmbeddedRegistry, ve
     either.bases.add(known)
     with pytest.raises(NotFound):
         either.bases.get("sha256:00")
-    serves = profile(known)
+    serves = replace(profile(known), engine_args=("--kv-cache-dtype=fp8",))
     assert either.profiles.serving(fingerprint) is None
     either.profiles.add(serves)
     assert either.profiles.serving(fingerprint) == embedded.profiles.serving(fingerprint) == serves
@@ -89,6 +95,35 @@ def test_who_may_ask_and_what_they_used(either: Registry, embedded: EmbeddedRegi
     assert either.keys.revoke("ci") == embedded.keys.list()
     with pytest.raises(NotFound):
         either.keys.find("nobody")
+
+
+def test_a_batch_that_is_sent_again_is_added_once(
+    either: Registry, embedded: EmbeddedRegistry, version: AdapterVersion, base: BaseModel, make_adapter: MakeAdapter
+) -> None:
+    row = Usage(key="k", adapter="demo", number=1, day=date(2030, 1, 2), requests=1, tokens_in=2, tokens_out=3)
+    for batch in ("a" * 32, "a" * 32, "b", "", ""):  # without an id, each is another
+        either.usage.add([row], {}, batch)
+    assert [one.requests for one in either.usage.list()] == [4]
+    embedded.aliases.promote(str(version), "live", actor="ada")
+    embedded.versions.push(make_adapter(1), version.name, actor="ada", base=base)
+    plan = Plan(kind=SHADOW, weight=1, keep_texts=4)
+    release = embedded.releases.start(f"{version.name}:2", "live", plan, actor="ada")
+    counted, pair = {CANDIDATE: Tally({"requests": 1})}, {"current": "yes", "candidate": "no"}
+    for batch in ("c", "c", "d"):
+        assert either.releases.report(release.id, counted, texts=[pair], batch=batch) == release
+    assert either.releases.counts(release.id)[CANDIDATE]["requests"] == 2
+    assert either.releases.texts(release.id) == [pair, pair]
+
+
+def test_batches_are_forgotten_after_a_day(embedded: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def known() -> set[str]:
+        with embedded._database.read() as connection:
+            return set(connection.scalars(select(batches.c.id)))
+
+    for hours, batch in ((0, "a"), (23, "b"), (25, "c")):
+        monkeypatch.setattr(registry.embedded.batches, "now", lambda hours=hours: NOON + timedelta(hours=hours))
+        embedded.usage.add([], {}, batch)
+    assert known() == {"b", "c"}
 
 
 def test_artifacts(either: Registry, embedded: EmbeddedRegistry, version: AdapterVersion, tmp_path: Path) -> None:

@@ -21,11 +21,15 @@ class Away(UsageBook):
     """A registry's book that can be away."""
 
     away = True
+    deaf = False
+    """It adds, and nobody hears of it."""
 
-    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime]) -> None:
+    def add(self, amounts: Sequence[Usage], last_used: Mapping[str, datetime], batch: str = "") -> None:
         if self.away:
             raise Unavailable("The registry is away.")
-        super().add(amounts, last_used)
+        super().add(amounts, last_used, batch)
+        if self.deaf:
+            raise Unavailable("The connection was lost before the answer.")
 
 
 @pytest.fixture
@@ -74,6 +78,25 @@ def test_nothing_is_lost_while_the_registry_is_away(book: Away) -> None:
     assert (row.requests, row.tokens_in, row.tokens_out) == (3, 15, 3)
 
 
+def test_what_was_added_without_an_answer_is_not_added_again(book: Away) -> None:
+    book.away, book.deaf = False, True
+
+    async def story() -> None:
+        kept = Accounting(book, lambda: DAY)
+        for _ in range(3):
+            kept.count("k", "demo", 1, 5, 1)
+            await kept.flush()
+            assert [row.requests for row in book.list()] == [1]  # the first batch, again and again
+        book.deaf = False
+        running = asyncio.create_task(kept.run())
+        kept.close()
+        await running
+
+    asyncio.run(story())
+    (row,) = book.list()
+    assert (row.requests, row.tokens_in, row.tokens_out) == (3, 15, 3)
+
+
 def test_memory_is_bounded_and_the_sums_are_right(book: Away, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounting, "MOST_ROWS", 20)
 
@@ -88,6 +111,6 @@ def test_memory_is_bounded_and_the_sums_are_right(book: Away, monkeypatch: pytes
 
     asyncio.run(story())
     rows = book.list()
-    assert len(rows) == 21
+    assert len(rows) == 22
     assert sum(row.requests for row in rows) == 121
-    assert [row.requests for row in rows if row.adapter == OTHER] == [101]
+    assert [row.requests for row in rows if row.adapter == OTHER] == [100]

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,19 +218,31 @@ def test_two_servers_make_one_decision_and_both_follow(house: House, base: BaseM
     assert house.registry.releases.counts(house.release.id)[CANDIDATE]["requests"] >= 10
 
 
-def test_what_is_counted_while_the_registry_is_away_is_not_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object, **__: object) -> None:
+@pytest.mark.parametrize("added", [False, True])
+def test_what_is_counted_while_nobody_answers_is_added_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, added: bool
+) -> None:
+    report, pair = house.registry.releases.report, {"current": "yes", "candidate": "no"}
+
+    def unheard(*arguments: Any, **named: Any) -> None:
+        if added:
+            report(*arguments, **named)
         raise Unavailable("The registry's database does not answer.")
 
     async def story() -> None:
-        release = house.start()
+        release = house.start(keep_texts=4)
         await candidate_ready(house.opened)
+        texts = house.opened.replica.desk.shadow.texts
         with monkeypatch.context() as patched:
-            patched.setattr(house.registry.releases, "report", away)
-            await many(house.opened, MODEL, 30)
-            await house.report()
+            patched.setattr(house.registry.releases, "report", unheard)
+            for _ in range(2):
+                texts.setdefault(release.id, []).append(pair)
+                await many(house.opened, MODEL, 15)
+                await house.report()
         await many(house.opened, MODEL, 10)
         await house.report()
+        await house.report()
+        assert house.registry.releases.texts(release.id) == [pair, pair]
         counts = house.registry.releases.counts(release.id)
         assert counts[CURRENT]["requests"] + counts[CANDIDATE]["requests"] == 40
         assert house.release.running
