@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from bench.figures import jain, tokens_between
-from bench.gateway import ADAPTORY
+from bench.gateway import ADAPTORY, gateway
 from bench.part import Bench, Figures, failures
 from bench.plan import Ask, Plan
 from bench.workshop import WORDS, Workshop
@@ -47,13 +47,15 @@ def fairness(bench: Bench) -> Figures:
         for key in KEYS
         for stream in range(STREAMS[key])
     )
-    targets = {"gateway": bench.gateway.url}
-    plan = Plan(targets=targets, asks=asks, workers=len(asks), repeat=True, timeout=600, chat=False)
-    with bench.loading(f"A flood of one key for {sizes.before + sizes.window:.0f} s", plan) as loader:
-        begin = time.monotonic() + sizes.before
-        time.sleep(sizes.before + sizes.window)
-        loader.stop()
-        done = loader.finish()
+    shop = bench.workshop
+    # Another server: the one of the other parts takes no keys, and so would not know one from the other.
+    with gateway(shop.base.name, shop.environment, shop.work, "--keys", "required") as keyed:
+        plan = Plan(targets={"gateway": keyed.url}, asks=asks, workers=len(asks), repeat=True, timeout=600, chat=False)
+        with bench.loading(f"A flood of one key for {sizes.before + sizes.window:.0f} s", plan) as loader:
+            begin = time.monotonic() + sizes.before
+            time.sleep(sizes.before + sizes.window)
+            loader.stop()
+            done = loader.finish()
     failed = failures("Fairness", done)
     end = begin + sizes.window
     served = {key: tokens_between((one for one in done if one.key == secrets[key]), begin, end) for key in KEYS}

@@ -55,12 +55,12 @@ class Gateway:
 
 
 @contextmanager
-def gateway(base: str, environment: dict[str, str], work: Path) -> Iterator[Gateway]:
-    """Start the server, wait until its engine answers, and end it after the block."""
+def gateway(base: str, environment: dict[str, str], work: Path, *further: str) -> Iterator[Gateway]:
+    """Start the server, with further options, wait until its engine answers, and end it after the block."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [str(ADAPTORY), "serve", "--base", base, "--port", str(port), *OPTIONS]
+    command = [str(ADAPTORY), "serve", "--base", base, "--port", str(port), *OPTIONS, *further]
     with running(
-        command, environment=environment, output=work / "serve.out", ready=lambda: answers(f"{url}/readyz")
+        command, environment=environment, output=work / f"serve-{port}.out", ready=lambda: answers(f"{url}/readyz")
     ) as process:
         yield Gateway(url, psutil.Process(process.pid))

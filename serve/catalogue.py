@@ -13,12 +13,16 @@ from registry.refs import DEFAULT_ALIAS, AdapterRef, shown
 from registry.release import Release
 from registry.store import Registry
 from registry.version import AdapterVersion
+from serve.changes import Changes
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 SHORTEST_SECONDS = 0.05
 """Between two looks at the registry, however many requests name what is not here."""
+
+LOOK_SECONDS = 2.0
+"""That a request waits; a registry that hangs would keep it for minutes."""
 
 AWAY = " The registry does not answer: what was pushed or moved meanwhile is not known here."
 NAMED_IN_ERRORS = 8
@@ -37,18 +41,6 @@ class Target:
 
     version: AdapterVersion | None
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What was read from the registry, up to the event ``seen``; releases only where one began, changed or ended."""
-
-    versions: list[AdapterVersion]
-    aliases: list[Alias]
-    releases: list[Release] | None
-    deprecated: dict[tuple[str, int], str]
-    gone: set[tuple[str, int]]
-    seen: int
 
 
 class Catalogue:
@@ -128,15 +120,21 @@ class Catalogue:
     async def resolve(self, model: str) -> Target:
         """``find``, with one look at the registry where the name is not here yet, shared by all who wait for it.
 
+        Nobody waits for a registry that is away; one that takes longer than LOOK_SECONDS is away until it answers.
+
         Raises:
             NotFound: as ``find``.
         """
         try:
             return self.find(model)
         except NotFound:
-            if len(model) > MODEL_LENGTH or not _well_formed(model):
+            if self.stale or len(model) > MODEL_LENGTH or not _well_formed(model):
                 raise
-        await self.look()
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self.look()
+        except TimeoutError:
+            self._is_away(f"it has said nothing for {LOOK_SECONDS:g} s")
         return self.find(model)
 
     async def look(self) -> None:
@@ -157,9 +155,7 @@ class Catalogue:
                 self.merge(await asyncio.to_thread(self.read, fresh=asked))
                 self.stale = ""
             except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
-                if not self.stale:
-                    log.warning("The registry does not answer, serving what is known: %s", error)
-                self.stale = str(error) or type(error).__name__
+                self._is_away(str(error) or type(error).__name__)
             async with self._looked:
                 self._looks_done = begun
                 self._looked.notify_all()
@@ -168,6 +164,11 @@ class Catalogue:
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS - SHORTEST_SECONDS)
             except TimeoutError:
                 continue
+
+    def _is_away(self, why: str) -> None:
+        if not self.stale:
+            log.warning("The registry does not answer, serving what is known: %s", why)
+        self.stale = why
 
     def read(self, *, fresh: bool = True) -> Changes:
         """What changed in the registry since the last ``merge``; everything at first. Blocks.

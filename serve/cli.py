@@ -20,7 +20,11 @@ from serve.size import size
 @click.option(
     "--slots", type=click.IntRange(1, 256), help="Adapters that compute at once.  [default: 4, GPU 8, GGUF 1]"
 )
-@click.option("--host-adapters", type=click.IntRange(2), help="Adapters kept in memory.  [default: 4 for each slot]")
+@click.option(
+    "--host-adapters",
+    type=click.IntRange(2),
+    help="Adapters kept in memory.  [default: 4 for each slot; GGUF: slots + 1]",
+)
 @click.option("--max-lora-rank", type=click.IntRange(1, 512), help="Highest rank.  [default: 16, or the registry's]")
 @click.option(
     "--context", type=click.IntRange(64), help="Tokens of prompt and answer.  [default: the base's, max 4096]"

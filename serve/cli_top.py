@@ -36,13 +36,13 @@ def top(server: str | None, once: bool, as_json: bool) -> None:
     adaptory top
     adaptory top --once --json | jq .tokens
 
-    Rates and percentiles are of the last ten seconds. It asks /metrics and /v1/models once a second, so any server that
-    can be reached can be watched; q or Ctrl-C ends it. --json looks once. Where keys are needed, one with the scopes
-    read and infer is taken from ADAPTORY_API_KEY.
+    Rates and percentiles are of the last ten seconds. It asks /metrics once a second and /v1/models every five, so any
+    server that can be reached can be watched; q or Ctrl-C ends it. --json looks once. Where keys are needed, one with
+    the scopes read and infer is taken from ADAPTORY_API_KEY.
     """
     from registry.optional import require
 
-    require("serve", {"prometheus_client": "prometheus-client"})
+    require("top", {"prometheus_client": "prometheus-client"})
     from serve.watching.watcher import Watcher
 
     settings = console.settings()

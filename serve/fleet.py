@@ -35,6 +35,7 @@ class Fleet:
         self._suspects = Suspects()
         for place in places:
             place.missing = partial(self._elsewhere, place)
+            place.watched = partial(self._watched, place)
 
     @property
     def ready(self) -> bool:
@@ -115,8 +116,7 @@ class Fleet:
                 await place.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
                 place = self.choose(digest)
             try:
-                with self._watched(version, place):
-                    return await stack.enter_async_context(place.turn(version, asker, entry, cost))
+                return await stack.enter_async_context(place.turn(version, asker, entry, cost))
             except EngineLost:
                 raise
             except EngineAway:
@@ -137,16 +137,13 @@ class Fleet:
 
     async def _prepare(self, place: Place, version: AdapterVersion) -> None:
         try:
-            with self._watched(version, place):
-                await place.prepare(version)
+            await place.prepare(version)
         except AdaptoryError as error:
             if len(self.places) == 1:
                 raise
             raise type(error)(f"Engine {place.number}: {error.message}", error.hint) from error
 
-    def _watched(self, version: AdapterVersion | None, place: Place) -> contextlib.AbstractContextManager[None]:
-        if version is None:
-            return contextlib.nullcontext()
+    def _watched(self, place: Place, version: AdapterVersion) -> contextlib.AbstractContextManager[None]:
         return self._suspects.watched(version, place.number, place.supervisor.restarts)
 
     def pin(self, digests: frozenset[str]) -> None:

@@ -8,7 +8,6 @@ from registry.errors import NotFound
 from registry.files import FileEntry
 from registry.store import Registry
 from registry.version import AdapterVersion
-from serve.errors import AdapterRefused
 
 FORM = "gguf"
 
@@ -45,7 +44,7 @@ class Ggufs:
         """Copy the GGUF into the new folder ``target``, verified. Blocks.
 
         Raises:
-            AdapterRefused: it was not exported.
+            NotFound: it was not exported.
             Corrupted: the registry's copy is damaged.
         """
         self._registry.artifacts.pull(self._artifact(version), target)
@@ -54,7 +53,7 @@ class Ggufs:
         """What the GGUF consists of. Blocks the first time.
 
         Raises:
-            AdapterRefused: it was not exported.
+            NotFound: it was not exported.
         """
         return self._artifact(version).files
 
@@ -63,6 +62,6 @@ class Ggufs:
         if artifact is None:
             artifact = self._registry.artifacts.find(version.digest, FORM, self._quant)
             if artifact is None:
-                raise AdapterRefused(f"{version} has no GGUF {self._quant}.", export_hint(version, self._quant))
+                raise NotFound(f"{version} has no GGUF {self._quant}.", export_hint(version, self._quant))
             self._found[version.digest] = artifact
         return artifact

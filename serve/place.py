@@ -48,6 +48,7 @@ class Place:
         paths: the engine's routes.
         warm: whether it has loaded what it should have since it was started.
         missing: what it should load when it comes back, before what it had.
+        watched: around each load, to see whether the engine ends over it.
         on_warm: called when it has.
     """
 
@@ -60,6 +61,7 @@ class Place:
         self.paths: set[str] = set()
         self.warm = False
         self.missing: Callable[[], Sequence[AdapterVersion]] = list
+        self.watched: Callable[[AdapterVersion], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self.on_warm: Callable[[], None] = lambda: None
         self._base = base
         self._probe = probe
@@ -108,7 +110,9 @@ class Place:
             if version is None:
                 yield Turn(self, self.supervisor.engine(), self._base, lease)
                 return
-            async with self.residency.use(version) as use:
+            async with contextlib.AsyncExitStack() as stack:
+                with contextlib.nullcontext() if version.digest in self.residency else self.watched(version):
+                    use = await stack.enter_async_context(self.residency.use(version))
                 yield Turn(self, self.supervisor.engine(), use.name, lease)
                 use.computed = lease.tokens > 0
 
@@ -136,7 +140,8 @@ class Place:
         self.warm = False
         if self._warming:
             self._warming.cancel()
-        self._had = self.residency.detach() or self._had
+        had = self.residency.detach()
+        self._had = had + [version for version in self._had if version not in had]  # which it had not loaded again yet
         self.scheduler.dismiss()
 
     async def _warm_up(self) -> None:

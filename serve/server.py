@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -122,6 +123,12 @@ def _place(options: ServerOptions, number: int, share: Share, disk: DiskCache) -
     )
 
 
+def _take_descriptors() -> None:
+    """As many file descriptors as may be: each client takes one or two, and 1,024 is a usual limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def run(
     options: ServerOptions,
     registry: Registry,
@@ -139,6 +146,7 @@ async def run(
     Raises:
         EngineFailed: an engine did not start.
     """
+    _take_descriptors()
     replica = build_replica(options, registry)
     access = Access.to(registry, keys_required=options.keys_required)
     accounting = asyncio.create_task(access.accounting.run())

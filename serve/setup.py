@@ -97,7 +97,7 @@ def vllm_setup(base_name: str, asked: Asked, settings: Settings, registry: Regis
         kv_cache_gib=asked.kv_cache,
         extra=asked.engine_args,
     )
-    profile = serving_profile(base, installed, context)
+    profile = serving_profile(base, installed, context, asked.engine_args)
     return Setup(base=base, profile=profile, engine=engine, shares=_shares(asked, installed.device))
 
 

@@ -9,16 +9,21 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from registry.errors import Corrupted, Unavailable
 from registry.files import FileEntry
 from registry.version import AdapterVersion
+from serve.adapters.own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+PULLS = 4
+"""At once. They have threads of their own: a registry that hangs delays those who pull, and nobody else."""
+
 _KEPT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -54,6 +59,7 @@ class DiskCache:
         self._sizes: dict[str, int] = {}  # in order of use, oldest first
         self._leases: Counter[str] = Counter()
         self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._pull_turns = asyncio.Semaphore(PULLS)
         self._one_copy = asyncio.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._take_over()
@@ -82,7 +88,8 @@ class DiskCache:
         digest = version.digest
         self._leases[digest] += 1
         try:
-            await asyncio.to_thread(self._files, version)
+            if digest in self._sizes:
+                await asyncio.to_thread(self._files, version)
             if not self._complete(version):
                 self._sizes.pop(digest, None)
                 await self._pull_once(version)
@@ -110,13 +117,14 @@ class DiskCache:
         target = self._root / f"loading-{uuid.uuid4().hex}"
         try:
             async with self.lease(version) as folder, self._one_copy:  # who finds damage pulls again, alone
+                copy = partial(asyncio.to_thread, _copy, self._files(version), folder, target)
                 try:
-                    await self._with_room(version, _copy, self._files(version), folder, target)
+                    await self._with_room(version, copy)
                 except Corrupted as error:
                     log.warning("Pulling %s again: %s", version, error.message)
                     await self._remove(version.digest)
                     await self._pull_once(version)
-                    await self._with_room(version, _copy, self._files(version), folder, target)
+                    await self._with_room(version, copy)
             yield target
         finally:
             await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
@@ -174,12 +182,14 @@ class DiskCache:
 
     async def _pull_into_place(self, version: AdapterVersion) -> None:
         folder = self._folder(version.digest)
-        await self._remove(version.digest)  # what is left of a damaged folder
-        await self._shrink(self.limit - sum(entry.size for entry in self._files(version)))
-        await self._with_room(version, self._pull, version, folder)
+        async with self._pull_turns:
+            files = await in_own_thread(self._files, version)
+            await self._remove(version.digest)  # what is left of a damaged folder
+            await self._shrink(self.limit - sum(entry.size for entry in files))
+            await self._with_room(version, partial(in_own_thread, self._pull, version, folder))
         self._sizes[version.digest] = await asyncio.to_thread(_bytes, folder)
 
-    async def _with_room(self, version: AdapterVersion, write: Callable[..., None], *arguments: object) -> None:
+    async def _with_room(self, version: AdapterVersion, write: Callable[[], Awaitable[None]]) -> None:
         """Write to the disk; when that is full, remove what nobody needs and try once more.
 
         Raises:
@@ -187,13 +197,13 @@ class DiskCache:
         """
         try:
             try:
-                await asyncio.to_thread(write, *arguments)
+                await write()
             except OSError as error:
                 if error.errno not in NO_SPACE:
                     raise
                 log.warning("The disk of %s is full: removing adapters that nobody uses.", self._root)
                 await self._shrink(self.size - sum(entry.size for entry in self._files(version)))
-                await asyncio.to_thread(write, *arguments)
+                await write()
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise Unavailable(

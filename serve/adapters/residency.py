@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from registry.version import AdapterVersion
 from serve.adapters.disk_cache import DiskCache
 from serve.adapters.host_tier import HostTier, Resident
-from serve.errors import AdapterRefused, EngineAway
+from serve.errors import AdapterRefused, EngineAway, EngineLost
 
 log = logging.getLogger(__name__)
 
@@ -184,8 +184,7 @@ class Residency(Generic[EngineT]):
             if engine is None:
                 raise EngineAway("The engine is starting or was restarted.", "Try again in a few seconds.")
             self.forget(version.digest)
-            await self._make_room(engine)
-            await self._touch_pinned(engine)
+            await self._prepare_for(engine, version)
             began = self._clock()
             resident = Resident(version, used=began, touched=began, users=1)
             self._tier.add(resident)
@@ -199,10 +198,23 @@ class Residency(Generic[EngineT]):
             self._residents[version.digest] = resident
             self.on_loaded(version, resident.used - began)
 
+    async def _prepare_for(self, engine: EngineT, version: AdapterVersion) -> None:
+        """Make room for a version.
+
+        Raises:
+            EngineAway: the engine went away; the version had no part in that.
+        """
+        try:
+            await self._make_room(engine)
+            await self._touch_pinned(engine)
+            # Left from a load whose probe was interrupted, or about to be forgotten.
+            await engine.unload(engine_name(version.digest))
+        except EngineLost as error:
+            raise EngineAway(error.message, error.hint) from error
+
     async def _load_and_probe(self, engine: EngineT, version: AdapterVersion, folder: Path) -> None:
         name = engine_name(version.digest)
         try:
-            await engine.unload(name)  # left from a load whose probe was interrupted, or about to be forgotten
             await engine.load(name, folder)
             await self._probe(engine, name)
         except AdapterRefused as error:

@@ -1,5 +1,6 @@
 """Engine: the client of one running engine, over its Unix socket."""
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,12 +40,12 @@ class Engine:
         await self._session.close()
 
     async def healthy(self) -> bool:
-        """Whether it answers and its worker processes live."""
+        """Whether it answers and its worker processes live; yes where this process has no descriptor left to ask."""
         try:
             async with self._session.get(f"{ORIGIN}/health", timeout=HEALTH_TIMEOUT) as response:
                 return response.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE}
 
     async def paths(self) -> set[str]:
         """The routes it has, from its OpenAPI document."""

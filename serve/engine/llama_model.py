@@ -151,6 +151,8 @@ def arguments(path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         asked["max_tokens"] = asked.pop("max_completion_tokens")
     if any(asked.get(key, 1) != 1 for key in ("n", "best_of")):
         raise ValueError("llama.cpp gives one answer to a request: n has to be 1")
+    if any(asked.get(key) for key in ("logprobs", "top_logprobs")):
+        raise ValueError("llama.cpp gives no log-probabilities here: leave logprobs and top_logprobs out")
     if unknown := sorted(asked.keys() - FIELDS[path] - PASSED_OVER):
         raise ValueError(f"llama.cpp does not know {', '.join(unknown)[:200]}")
     match asked.get("prompt"):

@@ -48,13 +48,16 @@ def find_engine() -> InstalledEngine:
     return InstalledEngine(version=found or "unknown", device=device)
 
 
-def serving_profile(base: BaseModel, engine: InstalledEngine, context_length: int) -> ServingProfile:
+def serving_profile(
+    base: BaseModel, engine: InstalledEngine, context_length: int, engine_args: tuple[str, ...] = ()
+) -> ServingProfile:
     """Describe what a client of this server gets.
 
     Args:
         base: the base that is served.
         engine: what serves it.
         context_length: tokens of prompt and answer together.
+        engine_args: further arguments of the engine, as typed.
     """
     return ServingProfile(
         base_name=base.name,
@@ -67,6 +70,7 @@ def serving_profile(base: BaseModel, engine: InstalledEngine, context_length: in
         kv_cache_dtype="auto",
         context_length=context_length,
         chat_template_digest=base.chat_template_digest,
+        engine_args=engine_args,
     )
 
 

@@ -189,16 +189,18 @@ class Supervisor:
         """Until the process ends, or has not answered for MISSED_CHECKS checks."""
         if self._started is None:
             return
-        process, missed = self._started.process, 0
-        while missed < MISSED_CHECKS:
-            try:
-                status = await asyncio.wait_for(process.wait(), HEALTH_SECONDS)
-            except TimeoutError:
+        ended, missed = asyncio.create_task(self._started.process.wait()), 0  # one: uvloop keeps each that gives up
+        try:
+            while missed < MISSED_CHECKS:
+                await asyncio.wait({ended}, timeout=HEALTH_SECONDS)
+                if ended.done():
+                    told = "Engine %d ended with status %s; its output: %s"
+                    log.warning(told, self.number, ended.result(), self._started.output)
+                    return
                 missed = 0 if await engine.healthy() else missed + 1
-                continue
-            log.warning("Engine %d ended with status %s; its output: %s", self.number, status, self._started.output)
-            return
-        log.warning("Engine %d does not answer; its output: %s", self.number, self._started.output)
+            log.warning("Engine %d does not answer; its output: %s", self.number, self._started.output)
+        finally:
+            ended.cancel()
 
 
 async def _nothing_to_do(engine: Engine) -> None:

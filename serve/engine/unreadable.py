@@ -36,16 +36,18 @@ class Unreadable:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            if begun or not any(name.startswith(READING) for name in _modules(error.__traceback__)):
+            places = list(_places(error.__traceback__))
+            if begun or not any(place.startswith(READING) for place in places):
                 raise
-            _log.warning("A request cannot be read.", exc_info=True)
+            # One line: a client could fill the disk with tracebacks.
+            _log.warning("A request cannot be read: %s in %s", type(error).__name__, places[-1])
             await _refuse(send, type(error).__name__)
 
 
-def _modules(traceback: TracebackType | None) -> Iterator[str]:
-    """Names of the modules that an exception came through."""
+def _places(traceback: TracebackType | None) -> Iterator[str]:
+    """Module and line of each frame that an exception came through, where it was raised last."""
     while traceback:
-        yield str(traceback.tb_frame.f_globals.get("__name__", ""))
+        yield f"{traceback.tb_frame.f_globals.get('__name__', '')}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
 
 

@@ -77,7 +77,7 @@ class EngineOptions:
 
     def command(self, share: Share, socket: Path) -> list[str]:  # noqa: ARG002 - the protocol's
         """The command line, listening on a Unix socket."""
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server"]  # -P: no serve.py of the folder's
         command += ["--model", str(self.model), "--served-model-name", self.name, "--uds", str(socket)]
         command += ["--quantization", "bitsandbytes", "--dtype", "bfloat16"]
         command += ["--enable-lora", "--max-loras", str(self.slots)]

@@ -127,7 +127,7 @@ def keys_required(asked: str | None, address: str, registry: Registry) -> bool:
     """Whether requests need a key.
 
     By default they do on every address but loopback, and on loopback once the registry has had a key with the scope
-    infer, also if that was revoked since: taking the last key away must not open the door.
+    infer or admin, also if that was revoked since: taking the last key away must not open the door.
 
     Args:
         asked: ``required``, ``off`` or None.
@@ -144,7 +144,7 @@ def keys_required(asked: str | None, address: str, registry: Registry) -> bool:
         return bool(keys)
     if not any(key.usable(now()) for key in keys):
         raise InvalidInput(
-            f"Others can reach {address}, and the registry has no key with the scope infer.",
+            f"Others can reach {address}, and no key with the scope infer or admin is usable.",
             "registry key create NAME, or --keys off to let everybody in.",
         )
     return True

@@ -64,7 +64,8 @@ class Proxy:
             with _within(self._access.allowance(caller), answer), self._bodies.share() as share:
                 seconds = timeout(scope)
                 body = await read_body(scope, receive, self._patience.body, share)
-                question = parse(body, session(scope["headers"]))
+                question = parse(body, share, session(scope["headers"]))
+                del body  # not held while the request waits
                 entry.model = question.model[:MODEL_LENGTH].encode(errors="replace").decode()
                 entry.stream = question.stream
                 asker = Asker(caller.id, caller.weight, began + seconds if seconds else None)
@@ -111,7 +112,8 @@ class Proxy:
             try:
                 await self._ask(turn, question, answer)
             finally:
-                turn.lease.tokens = answer.entry.tokens_in + answer.entry.tokens_out
+                if answer.entry.status:  # else nothing was counted: the lease knows what to charge
+                    turn.lease.tokens = answer.entry.tokens_in + answer.entry.tokens_out
 
     async def _ask(self, turn: Turn, question: Question, answer: Answer) -> None:
         body = question.for_engine(self._path, turn.name)

@@ -52,7 +52,7 @@ def wait_until_serving(server: Server, model: str, version: AdapterVersion) -> N
 
 
 def wait_for_more(answers: list[str], failures: list[Exception]) -> None:
-    enough = len(answers) + 8
+    enough = len(answers) + 4
     wait_for(lambda: failures or len(answers) > enough)
 
 
@@ -242,7 +242,7 @@ def test_an_alias_flips_under_traffic_without_a_failure_or_a_mixed_answer(
         client = server.client
         while not stop.is_set():
             try:
-                answers.append(ask_streamed(client, "parrot@live", 8))
+                answers.append(ask_streamed(client, "parrot@live", TOKENS))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
                 failures.append(error)
                 return
@@ -258,7 +258,7 @@ def test_an_alias_flips_under_traffic_without_a_failure_or_a_mixed_answer(
     for thread in threads:
         thread.join()
     assert not failures
-    assert set(answers) == {YES * 8, NO * 8}
+    assert set(answers) == {YES * TOKENS, NO * TOKENS}
     assert ask(server.client, "parrot@live") == NO * TOKENS
 
 

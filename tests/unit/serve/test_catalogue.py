@@ -1,16 +1,19 @@
 """Names and what they mean, over a real registry."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import serve.catalogue
 from registry.base_model import BaseModel
 from registry.errors import AdaptoryError, NotFound
 from registry.store import Registry
 from serve.catalogue import Catalogue
+from serve.changes import Changes
 from serve.errors import AdapterRefused, EngineAway
 from serve.swap import Swaps
 from tests.unit.serve.conftest import Push, tiny_base
@@ -81,7 +84,10 @@ def test_no_text_is_a_model_by_accident_or_breaks_the_message(registry: Registry
         assert len(caught.value.message) < 1200
 
 
-def test_what_was_pushed_a_moment_ago_is_found(registry: Registry, base: BaseModel, push: Push) -> None:
+def test_what_was_pushed_a_moment_ago_is_found(
+    registry: Registry, base: BaseModel, push: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve.catalogue, "LOOK_SECONDS", 60.0)  # however busy this machine is
     catalogue = current(registry, base)
 
     async def story() -> None:
@@ -130,6 +136,43 @@ def test_a_registry_that_goes_away_leaves_what_is_known(registry: Registry, base
         assert (await catalogue.resolve("demo:1")).version == version
         with pytest.raises(NotFound, match="The registry does not answer"):
             await catalogue.resolve("demo:2")
+
+    followed(catalogue, story)
+
+
+def test_a_registry_that_hangs_keeps_nobody(
+    registry: Registry, base: BaseModel, push: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve.catalogue, "LOOK_SECONDS", 0.01)
+    version = push("demo")
+    catalogue = current(registry, base)
+    answers = threading.Event()
+    looks = 0
+    read = catalogue.read
+
+    def hanging(*, fresh: bool) -> Changes:
+        nonlocal looks
+        looks += 1
+        assert answers.wait(30)
+        return read(fresh=fresh)
+
+    monkeypatch.setattr(catalogue, "read", hanging)
+
+    async def story() -> None:
+        try:
+            pushed = await asyncio.to_thread(push, "demo")
+            for _ in range(3):
+                with pytest.raises(NotFound, match="The registry does not answer"):
+                    await catalogue.resolve("demo:2")
+                assert catalogue.stale == "it has said nothing for 0.01 s"
+                monkeypatch.setattr(catalogue, "look", None)  # nobody looks again
+            assert (await catalogue.resolve("demo:1")).version == version
+            assert looks == 1
+        finally:
+            answers.set()
+        while catalogue.stale:
+            await asyncio.sleep(0.01)
+        assert (await catalogue.resolve("demo:2")).version == pushed
 
     followed(catalogue, story)
 

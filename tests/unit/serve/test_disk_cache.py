@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from registry.errors import Unavailable
 from registry.store import Registry
 from registry.version import AdapterVersion
 from serve.adapters.cache_folder import claim
-from serve.adapters.disk_cache import DiskCache
+from serve.adapters.disk_cache import PULLS, DiskCache
 from tests.unit.serve.conftest import Push
 
 VERSIONS = 6
@@ -130,6 +132,68 @@ def test_simultaneous_leases_cause_one_pull(
 
     asyncio.run(run())
     assert pulls == 1
+
+
+def test_pulls_that_hang_delay_nothing_else(
+    registry: Registry, versions: Sequence[AdapterVersion], tmp_path: Path
+) -> None:
+    on_disk_already, *cold = versions
+    go_on = threading.Event()
+    at_once = most = 0
+
+    def pull(version: AdapterVersion, folder: Path) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        assert version == on_disk_already or go_on.wait(30)
+        registry.versions.pull(version, folder)
+        at_once -= 1
+
+    cache = DiskCache(tmp_path / "cache", 1 << 30, pull)
+
+    async def one(version: AdapterVersion) -> None:
+        async with cache.copy(version):
+            pass
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # one pull would have it to itself
+        await one(on_disk_already)
+        tasks = [asyncio.create_task(one(version)) for version in cold]
+        try:
+            while at_once < PULLS:
+                await asyncio.sleep(0.01)
+            async with asyncio.timeout(30):
+                await one(on_disk_already)
+            assert not any(task.done() for task in tasks)
+        finally:
+            go_on.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(story())
+    assert most == PULLS < len(cold)
+    assert on_disk(tmp_path / "cache") == {version.digest for version in versions}
+
+
+HANGING_PULL = """
+import asyncio, sys, time
+from pathlib import Path
+from registry.embedded.registry import EmbeddedRegistry
+from serve.adapters.disk_cache import DiskCache
+
+async def main():
+    cache = DiskCache(Path(sys.argv[2]), 1 << 30, lambda version, folder: time.sleep(600))
+    async with asyncio.timeout(0.01), cache.lease(EmbeddedRegistry(Path(sys.argv[1])).versions.get("demo:1")):
+        pass
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_process_ends_although_a_pull_hangs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HANGING_PULL, str(tmp_path / "registry"), str(tmp_path / "cache")]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.stderr.endswith("TimeoutError\n")
 
 
 class FullDisk:

@@ -13,7 +13,6 @@ from registry.store import Registry
 from registry.version import AdapterVersion
 from serve.adapters.disk_cache import DiskCache
 from serve.engine.llama_model import arguments
-from serve.errors import AdapterRefused
 from serve.gguf import Ggufs, chosen_quant
 from tests.unit.serve.conftest import Push
 
@@ -56,7 +55,7 @@ def test_the_disk_keeps_ggufs_over_a_restart(registry: Registry, push: Push, tmp
             disk = DiskCache(tmp_path / "cache", 1 << 20, pull, ggufs.files)
             async with disk.copy(exported) as folder:
                 assert (folder / "model.gguf").read_bytes() == content
-            with pytest.raises(AdapterRefused, match="demo:2 has no GGUF q8_0"):
+            with pytest.raises(NotFound, match="demo:2 has no GGUF q8_0"):
                 async with disk.lease(other):
                     pass
         assert not pulls
@@ -86,3 +85,10 @@ def test_a_chat_may_say_max_completion_tokens() -> None:
 def test_what_llama_cpp_cannot_do_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"llama\.cpp"):
         arguments("/v1/completions", {"prompt": "Say"} | asked)
+
+
+def test_a_chat_that_asks_for_log_probabilities_is_refused_instead_of_getting_none() -> None:
+    for asked in ({"logprobs": True}, {"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 0}):
+        with pytest.raises(ValueError, match="no log-probabilities"):
+            arguments("/v1/chat/completions", {"messages": []} | asked)
+    arguments("/v1/chat/completions", {"messages": [], "logprobs": False, "top_logprobs": 0})

@@ -22,6 +22,7 @@ def test_whatever_changes_the_answers_changes_the_fingerprint(base: BaseModel) -
         serving_profile(base, InstalledEngine("0.32.0", "cuda"), 64),
         serving_profile(dataclasses.replace(base, chat_template_digest="sha256:ff"), ENGINE, 64),
         serving_profile(dataclasses.replace(base, quantization="other"), ENGINE, 64),
+        serving_profile(base, ENGINE, 64, ("--kv-cache-dtype=fp8",)),
     ]
     assert len({other.fingerprint for other in [profile, *others]}) == len(others) + 1
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.gateway.bodies import Bodies
+from serve.gateway.bodies import Bodies, Share
 from serve.gateway.openai_errors import BadRequest
-from serve.gateway.question import MAX_BODY, parse, read_body, request_id
+from serve.gateway.question import MAX_BODY, MAX_PARTS, Question, parse, read_body, request_id
 
 
 def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]], bodies: Bodies | None = None) -> bytes:
@@ -55,13 +55,41 @@ def test_a_body_has_a_limit_whether_or_not_it_says_its_size(
                  .map(lambda document: json.dumps(document).encode())))  # fmt: skip
 def test_whatever_is_no_request_is_a_400(body: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
-        parse(body)
+        parse(body, Share(Bodies()))
     assert caught.value.error.status == 400
 
 
 def test_deep_nesting_is_a_400() -> None:
     with pytest.raises(BadRequest):
-        parse(b"[" * 100_000)
+        parse(b"[" * 100_000, Share(Bodies()))
+
+
+def asks(**document: Any) -> Question:
+    return parse(json.dumps({"model": "m"} | document).encode(), Share(Bodies()))
+
+
+def test_a_request_asks_for_so_many_answers() -> None:
+    assert asks(prompt="one", n=3).answers == 3
+    assert asks(prompt=["one", "two"], n=3, best_of=4).answers == 8
+    assert asks(prompt=[[1, 2], [3]]).answers == 2
+    assert asks(prompt=[1, 2, 3], n="many").answers == 1
+    assert asks(prompt=[]).answers == 0
+
+
+@pytest.mark.parametrize("asked", [{"n": 129}, {"prompt": ["x"] * 129}, {"prompt": ["x"] * 65, "best_of": 2}])
+def test_one_turn_is_not_for_thousands_of_answers(asked: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        asks(**asked)
+    assert (caught.value.error.status, caught.value.error.code) == (400, "too_many_answers")
+
+
+def test_what_a_body_takes_once_it_is_read_is_counted() -> None:
+    share = Share(Bodies())
+    parse(json.dumps({"model": "m", "messages": [{}] * 1000}).encode(), share)
+    assert share.size > 100_000
+    with pytest.raises(BadRequest) as caught:
+        parse(b"[" + b"{}," * MAX_PARTS + b"1]", share)
+    assert caught.value.error.status == 413
 
 
 @pytest.mark.parametrize("harmful", [b"a b", b"x" * 129, b"\xff", b"", b"a\r\nb"])

@@ -14,6 +14,8 @@ from registry.base_model import BaseModel
 from registry.store import Registry
 from serve.gateway.patience import Patience
 from serve.gateway.quota import Quotas
+from serve.turns.fairness import FIRST_GUESS
+from serve.turns.ticket import Ticket
 from tests.unit.serve.gateway_parts import Gateway, ask, gateway, served
 
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\nauthorization: Bearer %s\r\n\r\n"
@@ -133,3 +135,38 @@ def test_every_stream_is_counted_and_only_who_asks_is_told(
         assert again.headers["x-ratelimit-remaining-tokens"] == "991"
     (used,) = registry.usage.list()
     assert (used.adapter, used.number, used.requests, used.tokens_in, used.tokens_out) == (base.name, 0, 1, 7, 2)
+
+
+def test_who_leaves_before_an_answer_is_charged_for_one(
+    registry: Registry, base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    charged: list[int] = []
+
+    async def silent(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        asked.set()
+        await receive()  # until the gateway leaves
+
+    async def story(opened: Gateway) -> None:
+        scheduler = opened.replica.fleet.places[0].scheduler
+        release = scheduler.release
+
+        def looked_on(ticket: Ticket, tokens: int) -> None:
+            charged.append(tokens)
+            release(ticket, tokens)
+
+        monkeypatch.setattr(scheduler, "release", looked_on)
+        body = json.dumps({"model": base.name}).encode()
+        with listening() as listener:
+            async with opened.with_engine(tmp_path, silent), served(opened.app, listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+                writer.write(HEAD % (len(body), b"none") + body)
+                await asked.wait()
+                writer.close()
+                while not charged:
+                    await asyncio.sleep(0.01)
+
+    with gateway(registry, base, tmp_path, keys=False) as opened:
+        opened.run(story(opened))
+    assert charged[0] > FIRST_GUESS
