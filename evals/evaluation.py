@@ -8,6 +8,7 @@ from evals.graders import Grade, grade
 from evals.server import Server
 from evals.statistics import gain, score
 from evals.suite import Suite
+from registry.errors import InvalidInput
 from registry.report import EvalReport, Score
 from registry.version import AdapterVersion
 
@@ -32,7 +33,17 @@ def evaluate(
         earlier: reports on the same suite and profile; answers are greedy, so the base's are taken from the first.
         concurrency: requests in flight.
         on_answer: called for each answer.
+
+    Raises:
+        InvalidInput: the server does not serve the base alone, and no earlier report has its answers.
+        ServerAway: as ``Server.ask``.
     """
+    base = profile["base_name"]
+    if not earlier and not server.serves(base):
+        raise InvalidInput(
+            f"This server does not serve the base {base} alone, beside which {version} is scored.",
+            f"adaptory serve --base {base}",
+        )
     asking = {
         "profile": profile["fingerprint"],
         "max_tokens": suite.definition.max_tokens,
@@ -43,8 +54,7 @@ def evaluate(
     if earlier:
         theirs = [str(result["base"]["answer"]) for result in earlier[0].results]
     else:
-        base, fingerprint = profile["base_name"], profile["base_fingerprint"]
-        theirs = server.ask(suite.items, model=base, digest=fingerprint, **asking)
+        theirs = server.ask(suite.items, model=base, digest=profile["base_fingerprint"], **asking)
     our_grades, their_grades = _grades(suite, ours), _grades(suite, theirs)
     adapter, gains = _scores(suite, our_grades), _gains(suite, our_grades, their_grades)
     return EvalReport(

@@ -45,6 +45,17 @@ class Server:
         document: dict[str, Any] = response.json()
         return document
 
+    def serves(self, model: str) -> bool:
+        """Whether a request of this key can name the model.
+
+        Raises:
+            ServerAway: nothing answers, or it is no server of ours.
+        """
+        response = self._send("GET", "/v1/models")
+        if response.status_code != 200:
+            raise self._refusal(response, model)
+        return model in {entry["id"] for entry in response.json()["data"]}
+
     def ask(
         self,
         items: tuple[Item, ...],

@@ -148,7 +148,8 @@ def _drift(
         return {}, f"not measured: {reason}"
     from export.drift import measure
 
-    prompts, source = prompts_for(plan.version.manifest.recipe)
+    manifest = plan.version.manifest
+    prompts, source = prompts_for(manifest.recipe, manifest.data)
     with steps.count("measuring drift", len(prompts)) as on_probe:
         drift = measure(
             bf16=bases.bf16(plan.base),

@@ -1,9 +1,12 @@
 """What drift is measured on: the run's held-out rows where they are still here, otherwise a few plain questions."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from registry.canonical import digest_document
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -37,15 +40,25 @@ QUESTIONS = (
 )
 
 
-def prompts_for(recipe: Mapping[str, Any]) -> tuple[list[Messages], str]:
+def prompts_for(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[list[Messages], str]:
     """What to ask, and where it is from, for the artifact's record.
+
+    Rows are taken only where the run's two files still have the digest that the trainer recorded: on another machine
+    the same paths may be other files.
 
     Args:
         recipe: the version's resolved recipe, or empty.
+        data: the version's record of its data, or empty.
     """
-    named = recipe.get("held_out")
-    if isinstance(named, str) and (file := Path(named)).is_file():
-        with file.open(encoding="utf-8") as lines:
-            rows = [json.loads(line)["messages"][:-1] for line, _ in zip(lines, range(ROWS), strict=False)]
-        return rows, "held-out rows of the run"
+    named = {side: recipe.get(key) for side, key in (("train", "data"), ("held_out", "held_out"))}
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        sides = {side: _chats(Path(path)) for side, path in named.items() if isinstance(path, str)}
+        if len(sides) == len(named) and digest_document(sides) == data.get("digest"):
+            return [chat[:-1] for chat in sides["held_out"][:ROWS]], "held-out rows of the run"
     return [[{"role": "user", "content": question}] for question in QUESTIONS], "fixed questions"
+
+
+def _chats(file: Path) -> list[Messages]:
+    """Every row's messages, as the trainer reads them; none of what is no file."""
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    return [json.loads(line)["messages"] for line in lines if line.strip()]

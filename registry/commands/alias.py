@@ -52,7 +52,9 @@ def promote(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Let ALIAS name the version REF. The alias prod needs a passing report for the profile that serves.
+    """Let ALIAS name the version REF.
+
+    The alias prod needs a report for the profile that serves, and the newest one of every suite has to have passed.
 
     With --wait it returns when every server of this base answers with the version, and fails where one does not; the
     old version goes on answering there. With --watch the alias goes back to the old version by itself if the new one

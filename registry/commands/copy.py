@@ -19,8 +19,9 @@ from registry.settings import Settings
 def copy(source: str, target: str, from_blobs: str, to_blobs: str, as_json: bool) -> None:
     """Copy everything from the registry SRC to the registry DST: a folder, or the URL of a PostgreSQL database.
 
-    A database's content is where --from-blobs or --to-blobs say, or else ADAPTORY_BLOBS. DST has to be empty or an
-    earlier copy of SRC. A copy that was stopped goes on where it was when it is started again.
+    A database's content is where --from-blobs or --to-blobs say, or else ADAPTORY_BLOBS; a folder's is in the folder,
+    unless they say otherwise. DST has to be empty or an earlier copy of SRC. A copy that was stopped goes on where it
+    was when it is started again.
 
     \b
     registry copy ~/registry postgresql://adaptory@db/registry --to-blobs s3://adapters/registry

@@ -1,6 +1,8 @@
 """``registry webhook add``, ``list``, ``remove``, ``dead``, ``redeliver`` and ``deliver``."""
 
 import asyncio
+import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -125,25 +127,35 @@ def redeliver(ids: tuple[str, ...], everything: bool, as_json: bool) -> None:
 
 @webhook.command()
 @click.option("--follow", is_flag=True, help="Go on delivering until Ctrl-C.")
+@json_option
 @command
-def deliver(follow: bool) -> None:
-    """Make the deliveries that are due now; for a registry that no `registry serve` delivers for."""
+def deliver(follow: bool, as_json: bool) -> None:
+    """Make the deliveries that are due now; for a registry that no `registry serve` delivers for.
+
+    With --json each attempt is a line.
+    """
     from registry.embedded.registry import EmbeddedRegistry
     from registry.store import Registry
 
     registry = Registry.open(settings())
     if not isinstance(registry, EmbeddedRegistry):
         raise Refused("The registry's server delivers by itself.", "registry webhook list")
-    asyncio.run(_deliver(registry.deliveries, follow))
+    asyncio.run(_deliver(registry.deliveries, follow, _report_json if as_json else _report))
 
 
-async def _deliver(deliveries: "Deliveries", follow: bool) -> None:
+async def _deliver(deliveries: "Deliveries", follow: bool, report: "Callable[[Delivery, Answer], None]") -> None:
     from registry.webhooks.deliverer import Deliverer, posting
 
     async with posting() as client:
-        deliverer = Deliverer(deliveries, client, on_attempt=_report)
+        deliverer = Deliverer(deliveries, client, on_attempt=report)
         await (deliverer.run() if follow else deliverer.drain())
 
 
 def _report(delivery: "Delivery", answer: "Answer") -> None:
     click.echo(f"{delivery.id}  {delivery.event.kind}  {delivery.event.subject}  {answer.failure or 'delivered'}")
+
+
+def _report_json(delivery: "Delivery", answer: "Answer") -> None:
+    event = delivery.event
+    attempt = {"id": delivery.id, "kind": event.kind, "subject": event.subject, "failure": answer.failure}
+    click.echo(json.dumps(attempt, ensure_ascii=False))

@@ -2,15 +2,16 @@
 
 import json
 import shutil
-from importlib.util import find_spec
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
 from registry.canonical import CHUNK
 from registry.errors import InvalidAdapter, NotFound
 from registry.exchange.arrival import Arrival
+from registry.optional import require
 from registry.refs import shown
-from registry.run_folder import KEPT
+from registry.run_folder import KEPT, RECORD
 
 CARD = "README.md"
 PACKAGES = {"huggingface_hub": "huggingface-hub"}
@@ -30,6 +31,7 @@ def arrive(folder: Path, target: Path, *, source: str = "", revision: str = "") 
     Raises:
         NotFound: there is no such folder.
         InvalidAdapter: a link leads out of the repository, or a file is too large.
+        MissingPackage: as ``claims_of``.
     """
     if not folder.is_dir():
         raise NotFound(
@@ -48,8 +50,14 @@ def arrive(folder: Path, target: Path, *, source: str = "", revision: str = "") 
 
 
 def claims_of(folder: Path, *, source: str, revision: str = "") -> Arrival:
-    """What the card and PEFT's configuration in ``folder`` say of the adapter; whether they are right is not asked."""
-    card = card_metadata(folder / CARD)
+    """What the card and PEFT's configuration in ``folder`` say of the adapter; whether they are right is not asked.
+
+    Where there is a record, it says more than a card, which is not read then.
+
+    Raises:
+        MissingPackage: the extra ``hub`` reads cards; without it the same folder would become another version.
+    """
+    card = {} if (folder / RECORD).is_file() else card_metadata(folder / CARD)
     return Arrival(
         folder=folder,
         source=source,
@@ -81,9 +89,14 @@ def _copy(file: Path, root: Path, target: Path, limit: int) -> None:
 
 
 def card_metadata(file: Path) -> dict[str, Any]:
-    """The card's metadata; empty where there is none, or nothing to read it with: admission does not depend on it."""
-    if not file.is_file() or find_spec("huggingface_hub") is None:
+    """The card's metadata; empty where there is none, or it is broken: admission does not depend on it.
+
+    Raises:
+        MissingPackage: there is some, and nothing to read it with.
+    """
+    if not file.is_file() or not file.read_bytes().removeprefix(BOM_UTF8).lstrip().startswith(b"---"):
         return {}
+    require("hub", PACKAGES)
     import yaml  # type: ignore[import-untyped]
     from huggingface_hub import metadata_load
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from registry.base_model import BaseModel
 from registry.errors import Corrupted, InvalidAdapter, InvalidInput, NotFound
-from registry.exchange.arrival import Arrival
-from registry.exchange.hub_folder import claims_of
 from registry.exchange.modelpack import pack, unpack
 from registry.exchange.oci_client import OciClient, OnBytes
 from registry.files import FileEntry
@@ -28,12 +26,14 @@ class OciArrival:
     """What came from an OCI registry.
 
     Attributes:
-        arrival: the adapter.
+        folder: holds the adapter's files.
+        source: where they came from.
         manifest: of the version that was exported there, or None where somebody else packed it.
         bundle: the signature that travelled, or ``""``.
     """
 
-    arrival: Arrival
+    folder: Path
+    source: str
     manifest: Manifest | None
     bundle: str
 
@@ -80,8 +80,7 @@ def download(client: OciClient, target: Path, on_bytes: OnBytes = None) -> OciAr
     if (target / SIGNATURE_FILE).is_file():
         bundle = (target / SIGNATURE_FILE).read_text(encoding="utf-8", errors="replace")
         (target / SIGNATURE_FILE).unlink()
-    arrival = claims_of(target, source=str(client.place))
-    return OciArrival(arrival=arrival, manifest=package.manifest, bundle=bundle)
+    return OciArrival(folder=target, source=str(client.place), manifest=package.manifest, bundle=bundle)
 
 
 def base_of(found: OciArrival, bases: Sequence[BaseModel], known: Sequence[BaseModel]) -> BaseModel:
@@ -106,6 +105,6 @@ def base_of(found: OciArrival, bases: Sequence[BaseModel], known: Sequence[BaseM
             "adaptory base prepare SOURCE --name NAME, from the source that it was made from there.",
         )
     base = replace(fitting[0], name=manifest.base_name)
-    if planned(found.arrival.folder, base).digest != manifest.digest:
+    if planned(found.folder, base).digest != manifest.digest:
         raise Corrupted("The files are not what the version's manifest says of them.", "Export it again.")
     return base

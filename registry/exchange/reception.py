@@ -10,7 +10,7 @@ from registry.bases import LocalBases
 from registry.errors import Refused
 from registry.exchange import hub
 from registry.exchange.arrival import Arrival
-from registry.exchange.hub_folder import arrive
+from registry.exchange.hub_folder import arrive, claims_of
 from registry.exchange.oci import base_of, download
 from registry.exchange.oci_client import Access, OciClient
 from registry.exchange.oci_place import SCHEME as OCI
@@ -94,10 +94,11 @@ def receive(
     if source.startswith(OCI):
         with OciClient(OciPlace.parse(source), access) as client:
             found = download(client, folder, on_bytes)
-        arrival, bundle = found.arrival, found.bundle
+        bundle = found.bundle
         if found.manifest and base_name is None:
             base = base_of(found, bases.list(), registry.bases.list())
-            return Received(folder=folder, origin=arrival.origin, base=base, bundle=bundle)
+            return Received(folder=folder, origin=found.source, base=base, bundle=bundle)
+        arrival = claims_of(folder, source=found.source)
     elif source.startswith(hub.SCHEME):
         arrival = _from_hub(source, folder, on_bytes)
     else:

