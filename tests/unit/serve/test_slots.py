@@ -1,5 +1,6 @@
 """The scheduler's promises on a simulated engine with a virtual clock."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -85,6 +86,15 @@ FLOODED = {"a": 8, "b": 8, "c": 8, "flood": 200}
 )
 def test_a_flood_from_one_key_takes_no_more_than_its_share(slots: int, adapters_of: dict[str, str]) -> None:
     served = shares(Slots(slots, 8, 1000), FLOODED, adapters_of)
+    assert jain(list(served.values())) >= 0.95
+
+
+def test_a_flood_that_comes_first_has_no_advantage_from_what_it_was_charged_too_much() -> None:
+    """As ``bench/fairness.py`` does it: everybody comes at once, the flood first, with short answers."""
+    world = World(Slots(2, 36, 1024), lambda done, _: Request(done.digest, done.key, done.seconds, done.tokens, cost=5))
+    streams = [key for key, count in (("flood", 72), ("one", 12), ("two", 12), ("three", 12)) for _ in range(count)]
+    world.run([(0.001 * n, Request("ab"[n % 2], key, 14, 20, cost=5)) for n, key in enumerate(streams)], until=160)
+    served = Counter(done.key for done in world.done if done.gone and done.gone > 20)
     assert jain(list(served.values())) >= 0.95
 
 
