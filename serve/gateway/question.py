@@ -26,6 +26,10 @@ MAX_ANSWERS = 128
 MAX_TIMEOUT = 3600.0
 CLIENT_LEFT = 499
 BYTES_PER_TOKEN = 4
+OPTION_BYTES = 150
+"""Of a usual body: the model's name and the options. Counted as prompt they made short questions three times as dear,
+and whoever came first lived on what was given back (``FIRST_GUESS`` in ``serve/turns/fairness.py``)."""
+
 USAGE_AT_THE_END = ("/v1/chat/completions", "/v1/completions")
 """Paths whose streams count tokens only for clients that ask for it with ``stream_options``."""
 
@@ -70,7 +74,7 @@ class Question:
     @property
     def cost(self) -> int:
         """An estimate of the prompt's tokens."""
-        return self.size // BYTES_PER_TOKEN
+        return max(self.size - OPTION_BYTES, 0) // BYTES_PER_TOKEN
 
     def hides_usage(self, path: str) -> bool:
         """Whether the stream's count of tokens has to be asked for, and kept from a client that did not."""

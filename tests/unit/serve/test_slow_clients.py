@@ -169,4 +169,4 @@ def test_who_leaves_before_an_answer_is_charged_for_one(
 
     with gateway(registry, base, tmp_path, keys=False) as opened:
         opened.run(story(opened))
-    assert charged[0] > FIRST_GUESS
+    assert charged[0] >= FIRST_GUESS
