@@ -1,11 +1,11 @@
-"""Find the fastest launch of vLLM's LoRA kernels on this GPU, and write it in the form that vLLM reads.
+"""Find the fastest launches of vLLM's LoRA kernels on this GPU, and write it in the form that vLLM reads.
 
 ``python -m bench.tune_lora OUT`` tries launches (tile sizes, splits, warps, stages) of ``lora_shrink`` and
 ``lora_expand`` for the linear layers of a Llama 3.1 8B and each number of tokens in a step, proves that the fastest
 gives the same numbers as vLLM's own, and writes ``OUT/<GPU>_SHRINK.json`` and ``OUT/<GPU>_EXPAND_TRUE.json``.
 ``VLLM_TUNED_CONFIG_FOLDER=OUT`` makes vLLM use them (``vllm/lora/ops/triton_ops/utils.py``, 0.26 and 0.32), and
-``adaptory serve`` has its engine use those in ``serve/engine/launches``. With ``VLLM_LORA_ENABLE_DUAL_STREAM=1`` vLLM
-looks for ``<GPU>_EXPAND_FALSE.json`` instead of the second.
+``adaptory serve`` has its engine use those in ``serve/engine/lora_kernels``. With ``VLLM_LORA_ENABLE_DUAL_STREAM=1``
+vLLM looks for ``<GPU>_EXPAND_FALSE.json`` instead of the second.
 
 Each launch is timed in a CUDA graph of calls that take the weights of another layer each, as a model does: one layer's
 weights alone would stay in the cache.
@@ -16,7 +16,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -51,6 +51,9 @@ LINEARS = (
     Linear(14336, (4096,)),
 )
 
+SLICES = tuple(Linear(4096, (width,)) for width in (1024, 4096, 14336))
+"""What expand is called for: ``serve.engine.lora_kernels.sliced`` calls it once for each slice of a layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -83,8 +86,8 @@ def launches(case: Case) -> Iterator[Launch]:
             if k * split <= case.linear.wide:
                 yield _launch(m, min(case.rank, 32), k, stages, warps=4, split_k=split, group_size_m=8)
         return
-    for m, n, warps in itertools.product(rows, (64, 128, 256), (4, 8)):
-        yield _launch(m, n, min(case.rank, 64), 2, warps=warps)
+    for m, n, k, warps in itertools.product(rows, (64, 128, 256), sorted({min(case.rank, 32), case.rank}), (4, 8)):
+        yield _launch(m, n, k, 2, warps=warps)
 
 
 def _launch(m: int, n: int, k: int, stages: int, *, warps: int, **more: int) -> Launch:
@@ -144,15 +147,19 @@ class Kernel:
         return self.output.float().clone()
 
     def seconds(self, launch: Launch | None) -> float:
-        """Time of one call inside a CUDA graph, the best of some."""
+        """Time of one call, seconds."""
+        return self.time(lambda layer: self.call(launch, layer))
+
+    def time(self, call: Callable[[int], None]) -> float:
+        """Time of one call, which is given the layer, inside a CUDA graph: the best of some, seconds."""
         import torch
 
-        self.call(launch)
+        call(0)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             for layer in range(len(self.weights)):
-                self.call(launch, layer)
+                call(layer)
         best = math.inf
         for _ in range(REPEATS):
             began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call] # torch's own lack
@@ -189,8 +196,12 @@ def _distinct() -> list[tuple[Case, Launch]]:
 
 def cases(tokens: Sequence[int]) -> list[Case]:
     """Everything that is tuned."""
-    every = itertools.product(("shrink", "expand"), LINEARS, RANKS, tokens)
-    return [Case(op, linear, rank, count) for op, linear, rank, count in every]
+    linears = {"shrink": LINEARS, "expand": SLICES}
+    return [
+        Case(op, linear, rank, count)
+        for op in linears
+        for linear, rank, count in itertools.product(linears[op], RANKS, tokens)
+    ]
 
 
 def tune(case: Case) -> tuple[Launch, float, float]:

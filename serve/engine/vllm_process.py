@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from serve.engine.lora_kernels import LAUNCHES
+from serve.engine.lora_kernels.plugin import SWITCH as SLICED_LORA
 from serve.engine.share import Share
 from serve.engine.unreadable import Unreadable
 
@@ -24,11 +26,6 @@ ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 """On the CPU vLLM computes in a process of its own, tied to all cores but one, while the scheduler's process spins on
 that one (0.32, CpuPlatform, shm_broadcast). With this and the executor ``uni`` both are one process, which computes on
 every core: on two of them about twice the tokens a second with adapters (``docs/performance.md``)."""
-
-LAUNCHES = Path(__file__).with_name("launches")
-"""Launches of vLLM's LoRA kernels, tuned on the GPU that a file is named for (``bench/tune_lora.py``): on an H200 5 to
-9 % more tokens a second with adapters (``docs/performance.md``). vLLM takes its own where no file has its GPU's name.
-"""
 
 KEEP_ALIVE = 3600
 """Seconds that vLLM keeps an idle connection: longer than ``serve.engine.client`` does. With vLLM's own 5 a request
@@ -115,6 +112,7 @@ class EngineOptions:
             environment |= MALLOC
         else:
             environment.setdefault("VLLM_TUNED_CONFIG_FOLDER", str(LAUNCHES))
+            environment.setdefault(SLICED_LORA, "1")
         if share.devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(share.devices)
         return environment

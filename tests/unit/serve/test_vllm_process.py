@@ -1,10 +1,13 @@
 import json
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from serve.engine.lora_kernels import LAUNCHES
+from serve.engine.lora_kernels.plugin import SWITCH, platform
 from serve.engine.share import Share
-from serve.engine.vllm_process import LAUNCHES, EngineOptions
+from serve.engine.vllm_process import EngineOptions
 
 FOLDER = "VLLM_TUNED_CONFIG_FOLDER"
 FILES = sorted(LAUNCHES.glob("*.json"))
@@ -27,7 +30,19 @@ def test_a_folder_of_the_users_own_stays() -> None:
 
 
 def test_a_cpu_engine_needs_none() -> None:
-    assert FOLDER not in environment("cpu", {})
+    assert environment("cpu", {}).keys().isdisjoint({FOLDER, SWITCH})
+
+
+def test_a_gpu_engine_expands_slice_by_slice_unless_told_not_to() -> None:
+    assert environment("cuda", {})[SWITCH] == "1"
+    assert environment("cuda", {SWITCH: "0"})[SWITCH] == "0"
+
+
+def test_vllm_finds_the_plugin_which_leaves_other_engines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = [one for one in entry_points(group="vllm.platform_plugins") if one.name == "adaptory"]
+    assert found.load() is platform
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert platform() is None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
