@@ -9,6 +9,8 @@ CAUSES = (
     (r"No module named 'vllm_bnb_plugin'|(?i:quantization method .*bitsandbytes)",
      "This vLLM has no bitsandbytes support: install vllm-bnb-plugin beside it"),
     (r"No module named '(?P<module>[\w.]+)'", "The engine misses the Python module {module}"),
+    (r"Only one platform plugin can be activated",
+     "This vLLM has a platform plugin of its own: set ADAPTORY_SLICED_LORA=0"),
     (r"CUDA out of memory|torch\.OutOfMemoryError",
      "The GPU's memory is too small: fewer --slots, a shorter --context or a lower --max-lora-rank"),
     (r"Free memory on device .* is less than desired|Available memory on node .* is less",

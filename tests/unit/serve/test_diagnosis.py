@@ -15,6 +15,7 @@ from serve.engine.diagnosis import explain, stage
             1,
             "memory is too small",
         ),
+        ("RuntimeError: Only one platform plugin can be activated, but got: ['x']", 1, "ADAPTORY_SLICED_LORA=0"),
         ("api_server.py: error: unrecognized arguments: --frobnicate", 2, "--frobnicate"),
         ("", 137, "ran out of memory"),
         ("INFO fine\n(EngineCore) ValueError: the moon is full\nRuntimeError: Engine core failed", 1, "moon is full"),
