@@ -14,7 +14,7 @@ if not __package__:  # started as a file: its folder's own serve.py would hide t
 if TYPE_CHECKING:
     from bench.part import Bench
 
-PARTS = ("overhead", "oversubscribed", "swap", "many", "fairness")
+PARTS = ("overhead", "oversubscribed", "starved", "swap", "many", "fairness")
 """In this order: from ``fairness`` on there are API keys, and who has none is sent away."""
 
 HOME = Path(__file__).resolve().parents[1] / "build" / "bench"
@@ -60,10 +60,18 @@ def _run(part: str, bench: "Bench", figures: dict[str, float | None], file: Path
     from bench.many import many
     from bench.overhead import overhead
     from bench.oversubscribed import oversubscribed
+    from bench.starved import starved
     from bench.swap import swap
     from registry import console
 
-    run = {"overhead": overhead, "oversubscribed": oversubscribed, "swap": swap, "many": many, "fairness": fairness}
+    run = {
+        "overhead": overhead,
+        "oversubscribed": oversubscribed,
+        "starved": starved,
+        "swap": swap,
+        "many": many,
+        "fairness": fairness,
+    }
     began = time.monotonic()
     console.say(f"\n{part}")
     try:

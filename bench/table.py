@@ -16,6 +16,7 @@ GOALS: Goals = {
     "litellm_first_token_ms_p99": None,
     "oversubscribed_throughput_ratio": (">=", 1.0),
     "rare_p99_gain": (">=", 5.0),
+    "starved_gain": (">=", 5.0),
     "jain": (">=", 0.95),
     "swap_failed": ("<=", 0),
     "swap_mixed": ("<=", 0),

@@ -8,13 +8,14 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 from registry.replica_status import AliasStatus, ReplicaStatus
 from registry.rooms import Replicas
 from registry.times import now
 from serve.catalogue import Catalogue
+from serve.own_thread import in_own_thread
 from serve.swap import Swaps
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,8 @@ class Announcement:
         self._started = now()
         self._said: tuple[int, int] | None = None  # what the row tells of, as ``_state``
         self._away = False
-        # One thread: what is written last is what was said last, and removing the row comes after all else.
-        self._thread = ThreadPoolExecutor(1, "announcement")
+        # One at a time: what is written last is what was said last, and removing the row comes after all else.
+        self._speaking = Lock()
 
     async def run(self) -> None:
         """Announce until cancelled."""
@@ -68,7 +69,6 @@ class Announcement:
         finally:
             with contextlib.suppress(Exception):  # a row that stays is taken for that of a dead server
                 await asyncio.wait_for(self._ask(lambda: self._replicas.remove(self.id)), LEAVE_SECONDS)
-            self._thread.shutdown(wait=False, cancel_futures=True)
 
     def status(self) -> ReplicaStatus:
         """What this server does now."""
@@ -125,4 +125,8 @@ class Announcement:
             self._said, self._away = state, False
 
     async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+        def in_turn() -> T:
+            with self._speaking:
+                return question()
+
+        return await in_own_thread(in_turn)

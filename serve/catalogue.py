@@ -14,6 +14,7 @@ from registry.release import Release
 from registry.store import Registry
 from registry.version import AdapterVersion
 from serve.changes import Changes
+from serve.own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Catalogue:
             self._looks_begun += 1
             begun = self._looks_begun
             try:
-                self.merge(await asyncio.to_thread(self.read, fresh=asked))
+                self.merge(await in_own_thread(self.read, fresh=asked))
                 self.stale = ""
             except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
                 self._is_away(str(error) or type(error).__name__)

@@ -13,6 +13,7 @@ from serve.place import Place, Turn
 from serve.suspects import Suspects
 from serve.turns.affinity import by_affinity, first_with_room
 from serve.turns.asker import Asker
+from serve.turns.demand import LITTLE, Demand
 from serve.watching.access_log import Entry
 
 
@@ -86,7 +87,7 @@ class Fleet:
 
     @contextlib.asynccontextmanager
     async def turn(
-        self, version: AdapterVersion | None, asker: Asker, entry: Entry, cost: int = 0
+        self, version: AdapterVersion | None, asker: Asker, entry: Entry, demand: Demand = LITTLE
     ) -> AsyncIterator[Turn]:
         """Wait until an engine may be asked, and keep the adapter there inside the context.
 
@@ -98,7 +99,7 @@ class Fleet:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(seconds) as limit:
-                    turn = await self._enter(stack, version, asker, entry, cost)
+                    turn = await self._enter(stack, version, asker, entry, demand)
             except TimeoutError:
                 if limit.expired():
                     raise DeadlinePassed("The request waited until its deadline.", "Try again later.") from None
@@ -106,7 +107,12 @@ class Fleet:
             yield turn
 
     async def _enter(
-        self, stack: contextlib.AsyncExitStack, version: AdapterVersion | None, asker: Asker, entry: Entry, cost: int
+        self,
+        stack: contextlib.AsyncExitStack,
+        version: AdapterVersion | None,
+        asker: Asker,
+        entry: Entry,
+        demand: Demand,
     ) -> Turn:
         """Enter a turn, in another engine where the one that was chosen goes away."""
         digest = version.digest if version else None
@@ -116,7 +122,7 @@ class Fleet:
                 await place.residency.fetch(version)  # before a slot is taken: other adapters compute meanwhile
                 place = self.choose(digest)
             try:
-                return await stack.enter_async_context(place.turn(version, asker, entry, cost))
+                return await stack.enter_async_context(place.turn(version, asker, entry, demand))
             except EngineLost:
                 raise
             except EngineAway:

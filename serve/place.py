@@ -15,6 +15,7 @@ from serve.engine.client import Engine
 from serve.engine.supervisor import Supervisor
 from serve.turns.affinity import Load
 from serve.turns.asker import Asker
+from serve.turns.demand import LITTLE, Demand
 from serve.turns.scheduler import Lease, Scheduler
 from serve.watching.access_log import Entry
 
@@ -88,14 +89,16 @@ class Place:
         return Load(core.inside, core.inside - core.running)
 
     @contextlib.asynccontextmanager
-    async def turn(self, version: AdapterVersion | None, asker: Asker, entry: Entry, cost: int) -> AsyncIterator[Turn]:
+    async def turn(
+        self, version: AdapterVersion | None, asker: Asker, entry: Entry, demand: Demand
+    ) -> AsyncIterator[Turn]:
         """Wait until the engine may be asked, and keep the adapter there inside the context.
 
         Args:
             version: what is asked for, or None for the base.
             asker: who asks.
             entry: is told how long it waited, and where it went.
-            cost: tokens of the prompt, an estimate.
+            demand: what the request takes of the engine.
 
         Raises:
             EngineLost: the engine went away while it loaded the adapter.
@@ -104,7 +107,7 @@ class Place:
         """
         self.supervisor.engine()  # no engine, no waiting
         began = time.monotonic()
-        async with await self.scheduler.acquire(version.digest if version else None, asker, cost) as lease:
+        async with await self.scheduler.acquire(version.digest if version else None, asker, demand) as lease:
             entry.queue += time.monotonic() - began
             entry.engine = self.number
             if version is None:
@@ -123,7 +126,7 @@ class Place:
             AdaptoryError: it cannot be served, now or ever.
         """
         await self.residency.fetch(version)
-        async with self.turn(version, OURSELVES, Entry("", ""), 0):
+        async with self.turn(version, OURSELVES, Entry("", ""), LITTLE):
             log.info("%s is ready in engine %d.", version, self.number)
 
     async def _engine_ready(self, engine: Engine) -> None:

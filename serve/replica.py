@@ -16,6 +16,7 @@ from serve.place import Turn
 from serve.release.desk import Desk
 from serve.swap import Swaps
 from serve.turns.asker import Asker
+from serve.turns.demand import LITTLE, Demand
 from serve.watching.access_log import AccessLog, Entry
 from serve.watching.metrics import Metrics
 from serve.watching.tracing import Tracing
@@ -59,14 +60,14 @@ class Replica:
             place.residency.on_evicted = lambda version: metrics.evicted(str(version))
 
     @contextlib.asynccontextmanager
-    async def turn(self, target: Target, asker: Asker, entry: Entry, cost: int = 0) -> AsyncIterator[Turn]:
+    async def turn(self, target: Target, asker: Asker, entry: Entry, demand: Demand = LITTLE) -> AsyncIterator[Turn]:
         """Wait until an engine may be asked for this target, and keep the adapter there inside the context.
 
         Args:
             target: what is asked for.
             asker: who asks.
             entry: is told how long it waited, and which engine it was.
-            cost: tokens of the prompt, an estimate.
+            demand: what the request takes of the engine.
 
         Raises:
             AdaptoryError: it cannot be served, now or ever.
@@ -77,7 +78,7 @@ class Replica:
             raise NotFound(
                 f"This server answers from GGUFs of versions; {self.catalogue.base.name} alone is not served."
             )
-        async with self.fleet.turn(target.version, asker, entry, cost) as turn:
+        async with self.fleet.turn(target.version, asker, entry, demand) as turn:
             yield turn
 
     async def prepare(self, version: AdapterVersion, instead_of: AdapterVersion | None = None) -> None:

@@ -31,6 +31,7 @@ from serve.fleet import Fleet
 from serve.gateway.access import Access
 from serve.gateway.app import build
 from serve.gguf import Ggufs
+from serve.own_thread import in_own_thread
 from serve.pins import Pins
 from serve.place import Place
 from serve.replica import Replica
@@ -42,6 +43,8 @@ from serve.watching.tracing import tracing
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
+USAGE_SECONDS = 10
+"""For the registry to take the last usage; one that hangs must not keep the server from ending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +200,9 @@ async def run(
             engines.cancel()
         await asyncio.gather(engines, *background, return_exceptions=True)
         access.accounting.close()
-        await asyncio.gather(accounting, return_exceptions=True)  # writes what is left
+        await asyncio.wait({accounting}, timeout=USAGE_SECONDS)  # writes what is left
+        accounting.cancel()
+        await asyncio.gather(accounting, return_exceptions=True)
         replica.access.close()
         await asyncio.to_thread(replica.tracing.close)
     if not engines.cancelled() and (error := engines.exception()):
@@ -220,7 +225,7 @@ async def _tell_profile(replica: Replica, registry: Registry) -> None:
     if not replica.serves_base:
         return
     try:
-        await asyncio.to_thread(registry.profiles.add, replica.profile)
+        await in_own_thread(registry.profiles.add, replica.profile)
     except Exception as error:  # noqa: BLE001 - whatever a registry does, the server serves what it has
         log.warning("The registry does not know what serves: %s", error)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from registry.errors import Corrupted, Unavailable
 from registry.files import FileEntry
 from registry.version import AdapterVersion
-from serve.adapters.own_thread import in_own_thread
+from serve.own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from registry.rooms import UsageBook
 from registry.times import now
 from registry.usage import Usage
+from serve.own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -96,16 +97,18 @@ class Accounting:
         self._pending.count(Row(key, adapter, number, self._clock().date()), 1, tokens_in, tokens_out)
 
     async def run(self) -> None:
-        """Write every FLUSH_SECONDS, and once more when told to close."""
-        while not self._closing.is_set():
-            try:
-                await asyncio.wait_for(self._closing.wait(), FLUSH_SECONDS)
-            except TimeoutError:
-                await self.flush()
-        await self.flush()
-        if lost := [one for one in (self._sent, self._pending) if one]:
-            requests = sum(one.requests.total() for one in lost)
-            log.warning("The registry is away: usage of %d requests is lost.", requests)
+        """Write every FLUSH_SECONDS, and once more when told to close; cancelled, say what was not written."""
+        try:
+            while not self._closing.is_set():
+                try:
+                    await asyncio.wait_for(self._closing.wait(), FLUSH_SECONDS)
+                except TimeoutError:
+                    await self.flush()
+            await self.flush()
+        finally:
+            if lost := [one for one in (self._sent, self._pending) if one]:
+                requests = sum(one.requests.total() for one in lost)
+                log.warning("The registry is away: usage of %d requests is lost.", requests)
 
     def close(self) -> None:
         """Have ``run`` write what is left and end."""
@@ -122,7 +125,7 @@ class Accounting:
         if not self._sent:
             return True
         try:
-            await asyncio.to_thread(self._book.add, self._sent.usage(), self._sent.last_used, self._sent.id)
+            await in_own_thread(self._book.add, self._sent.usage(), self._sent.last_used, self._sent.id)
         except Exception as error:  # noqa: BLE001 - whatever a registry does, the server goes on
             if not self._away:
                 log.warning("The registry does not take usage, keeping it: %s", error)

@@ -76,11 +76,11 @@ class Answer:
         if target.version:
             self.entry.version = self.headers["x-adaptory-version"] = str(target.version)
 
-    def queued(self, cost: int) -> None:
-        """The request got its turn; until the engine says otherwise, the prompt takes ``cost`` tokens."""
+    def queued(self, prompt: int) -> None:
+        """The request got its turn; until the engine says otherwise, the prompt takes so many tokens."""
         self.trace.computes()
         self._replica.metrics.queued(self.adapter, self.entry.queue)
-        self.entry.tokens_in = cost
+        self.entry.tokens_in = prompt
 
     def forwarded(self) -> None:
         """The engine is asked now; what it was asked before is not counted."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from registry.api_key import ApiKey, id_of
 from registry.store import Registry
+from serve.own_thread import in_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Keyring:
         away = False
         while True:
             try:
-                keys = await asyncio.to_thread(self._changed)
+                keys = await in_own_thread(self._changed)
                 away = False
             except Exception as error:  # noqa: BLE001 - whatever a registry does, the keys that are known work
                 if not away:

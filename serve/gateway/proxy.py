@@ -93,7 +93,7 @@ class Proxy:
             target = await self._replica.catalogue.resolve(question.model)
         desk = self._replica.desk
         route = desk.route(question.model, target, question.who)
-        answer.asked = desk.asks(route, self._path, question.document, question.size)
+        answer.asked = desk.asks(route, self._path, question.document, question.size, question.demand)
         try:
             await self._have_turn(route.target, question, asker, answer)
         except (QueueFull, DeadlinePassed, EngineLost):
@@ -106,9 +106,8 @@ class Proxy:
 
     async def _have_turn(self, target: Target, question: Question, asker: Asker, answer: Answer) -> None:
         answer.bind(target)
-        cost = question.cost
-        async with self._replica.turn(target, asker, answer.entry, cost) as turn:
-            answer.queued(cost)
+        async with self._replica.turn(target, asker, answer.entry, question.demand) as turn:
+            answer.queued(question.demand.prompt)
             try:
                 await self._ask(turn, question, answer)
             finally:

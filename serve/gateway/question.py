@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from serve.gateway.bodies import Share
 from serve.gateway.openai_errors import BadRequest, OpenAIError
 from serve.release.share import user
+from serve.turns.demand import Demand
 
 MAX_BODY = 16 << 20
 MAX_PARTS = 500_000
@@ -21,7 +22,8 @@ PART_BYTES = 72
 """What each of them takes at most once it is read."""
 
 MAX_ANSWERS = 128
-"""Answers that one request may ask for, prompts times ``n``: as OpenAI's API has it. It takes one turn for all."""
+"""Answers that one request may ask for, prompts times ``n``: as OpenAI's API has it. It takes one turn for all, and
+so many sequences in the engine."""
 
 MAX_TIMEOUT = 3600.0
 CLIENT_LEFT = 499
@@ -72,9 +74,9 @@ class Question:
         return many * max([1, *(number for number in each if isinstance(number, int))])
 
     @property
-    def cost(self) -> int:
-        """An estimate of the prompt's tokens."""
-        return max(self.size - OPTION_BYTES, 0) // BYTES_PER_TOKEN
+    def demand(self) -> Demand:
+        """What it takes of the engine; its prompt's tokens are estimated from its bytes."""
+        return Demand(max(self.size - OPTION_BYTES, 0) // BYTES_PER_TOKEN, max(self.answers, 1))
 
     def hides_usage(self, path: str) -> bool:
         """Whether the stream's count of tokens has to be asked for, and kept from a client that did not."""

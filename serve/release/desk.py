@@ -17,10 +17,12 @@ from registry.tally import Tally
 from registry.times import now
 from registry.version import AdapterVersion
 from serve.catalogue import Catalogue, Target
+from serve.own_thread import in_own_thread
 from serve.release.ledger import Ledger, Observed
 from serve.release.router import Route, Router
 from serve.release.said import COMPARED, Transcript, demands_json
 from serve.release.shadow import MOST_BYTES, Copy, GiveTurn, Shadow
+from serve.turns.demand import Demand
 from serve.watching.access_log import Entry
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Asked:
         path: the endpoint.
         document: of the request.
         size: bytes of it.
+        demand: what it takes of the engine.
         transcript: of the answer, where it is to be read.
     """
 
@@ -52,6 +55,7 @@ class Asked:
     path: str
     document: Mapping[str, Any]
     size: int
+    demand: Demand
     transcript: Transcript | None
 
 
@@ -92,7 +96,7 @@ class Desk:
         """Which version answers (see ``Router.route``)."""
         return self.router.route(model, target, who)
 
-    def asks(self, route: Route, path: str, document: Mapping[str, Any], size: int) -> Asked | None:
+    def asks(self, route: Route, path: str, document: Mapping[str, Any], size: int, demand: Demand) -> Asked | None:
         """A request goes to the engine; None where no alias was named, and nothing is to be counted."""
         if route.alias is None:
             return None
@@ -102,7 +106,7 @@ class Desk:
         if wanted and len(self._transcripts) < MOST_TRANSCRIPTS:
             transcript = Transcript(path, demands_json(document))
             self._transcripts.add(transcript)
-        return Asked(route, path, document, size, transcript)
+        return Asked(route, path, document, size, demand, transcript)
 
     def fell_back(self, asked: Asked) -> Asked:
         """The candidate has failed, and the current version is asked in its stead: the candidate's failure counts."""
@@ -126,7 +130,7 @@ class Desk:
             self._copy(asked, seconds)
 
     async def run(self) -> None:
-        """Count, report and ask copies until cancelled; reports once more at the end."""
+        """Count, report and ask copies until cancelled; what was counted since the last report is lost then."""
         shadow = asyncio.create_task(self.shadow.run())
         try:
             while True:
@@ -172,7 +176,7 @@ class Desk:
         if not (asked.route.copied and release and transcript) or asked.size > MOST_BYTES:
             return
         if candidate := self.router.candidate(release):
-            self.shadow.want(Copy(release, candidate, asked.path, asked.document, transcript, seconds))
+            self.shadow.want(Copy(release, candidate, asked.path, asked.document, asked.demand, transcript, seconds))
 
     def _look(self) -> None:
         """The catalogue's releases may be others than before."""
@@ -193,7 +197,7 @@ class Desk:
             return
         tell = partial(self._releases.report, release.id, told.counted, texts=told.texts, failure=failure)
         try:
-            after = await asyncio.to_thread(tell, batch=told.id)
+            after = await in_own_thread(tell, batch=told.id)
         except NotFound:
             return
         except Exception as error:  # noqa: BLE001 - whatever a registry does, the server goes on

@@ -21,6 +21,7 @@ from serve.engine.client import lacks_model
 from serve.errors import DeadlinePassed, EngineAway, EngineLost
 from serve.release.said import Said, Transcript
 from serve.turns.asker import Asker
+from serve.turns.demand import Demand
 from serve.watching.access_log import Entry
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ LOOK_SECONDS = 0.05
 SHORTEST_LIMIT = 60.0
 TIMES_AS_LONG = 5
 TEXTS = 20
-BYTES_PER_TOKEN = 4
 
 
 class Turn(Protocol):
@@ -58,7 +58,7 @@ class Turn(Protocol):
         """Wants to know the tokens."""
 
 
-GiveTurn = Callable[[Target, Asker, Entry, int], AbstractAsyncContextManager[Turn]]
+GiveTurn = Callable[[Target, Asker, Entry, Demand], AbstractAsyncContextManager[Turn]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Copy:
         candidate: what is to be asked.
         path: the endpoint.
         document: the request.
+        demand: what it takes of the engine.
         transcript: what the current version answered.
         seconds: that it took in the engine.
     """
@@ -78,6 +79,7 @@ class Copy:
     candidate: Target
     path: str
     document: Mapping[str, Any]
+    demand: Demand
     transcript: Transcript
     seconds: float
 
@@ -153,16 +155,15 @@ class Shadow:
 
     async def _ask(self, copy: Copy) -> tuple[Transcript | None, float]:
         """The candidate's answer, None where the engine has none, and its seconds there."""
-        cost = len(copy.body("")) // BYTES_PER_TOKEN
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(SHORTEST_LIMIT):
                     turn = await stack.enter_async_context(
-                        self._turn(copy.candidate, NOBODY, Entry("", copy.path), cost)
+                        self._turn(copy.candidate, NOBODY, Entry("", copy.path), copy.demand)
                     )
             except TimeoutError as error:
                 raise DeadlinePassed("No turn came in time.") from error
-            turn.lease.tokens = cost
+            turn.lease.tokens = copy.demand.prompt
             async with asyncio.timeout(max(SHORTEST_LIMIT, TIMES_AS_LONG * copy.seconds)):
                 return await self._forward(copy, turn)
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from serve.errors import DeadlinePassed, EngineAway
 from serve.turns.asker import Asker
+from serve.turns.demand import LITTLE, Demand
 from serve.turns.slots import BASE, Slots
 from serve.turns.ticket import Ticket
 
@@ -62,13 +63,13 @@ class Scheduler:
         self._clock = clock
         self._turns: set[asyncio.Future[None]] = set()  # of those who wait
 
-    async def acquire(self, digest: str | None, asker: Asker, cost: int = 0) -> Lease:
+    async def acquire(self, digest: str | None, asker: Asker, demand: Demand = LITTLE) -> Lease:
         """Wait for a turn.
 
         Args:
             digest: the adapter's, or None for the base.
             asker: who asks, and until when.
-            cost: tokens of the prompt, an estimate.
+            demand: what the request takes of the engine.
 
         Raises:
             QueueFull: too many wait already.
@@ -81,7 +82,7 @@ class Scheduler:
             if not turn.done():  # the waiting coroutine may have been cancelled a moment ago
                 turn.set_result(None)
 
-        ticket = Ticket(digest or BASE, asker, self._clock(), cost, admit)
+        ticket = Ticket(digest or BASE, asker, self._clock(), demand, admit)
         self.core.enter(ticket, self._clock())
         if not ticket.admitted:
             seconds = None if asker.deadline is None else asker.deadline - self._clock()

@@ -2,7 +2,8 @@
 
 vLLM lets requests overtake whose adapter has no slot, so with more adapters than slots whoever has none starves (0.32,
 measured); and what waits inside it can no longer be put in order. So requests wait here, in one line for each adapter,
-and the engine is given at most S distinct adapters and N requests: as many as it computes at once and a few more.
+and the engine is given at most S distinct adapters and N sequences, as many as it computes at once and a few more. A
+request for A answers is A sequences: it goes when one is free, and nobody else until one is again.
 
 A sequence that is free goes to the line, among those that hold a slot, whose key has been served the fewest tokens for
 its weight, and among that key's to the least served adapter (``fairness.py``). A line without a slot claims one. It
@@ -21,10 +22,10 @@ is what one key wants of one adapter. With p flows waiting before it, a flow has
 
     (P * (1 + L / S) + p // S + 1) * (Q + D) + D
 
-at most, for S <= N and ``patience`` P. Why: P * (1 + L / S) * (Q + mean time in the engine) after it was last admitted
-from, a flow is overdue, whatever the counters say. Overdue flows go first, the longest wait before the others, so at
-most p are before it, and of these each goes once. For their claims every slot is closed Q after it was given at the
-latest, and its requests end within D: within Q + D each slot changes hands, or no claim waits. Flows that need no
+at most, for S * A <= N and ``patience`` P. Why: P * (1 + L / S) * (Q + mean time in the engine) after it was last
+admitted from, a flow is overdue, whatever the counters say. Overdue flows go first, the longest wait before the others,
+so at most p are before it, and of these each goes once. For their claims every slot is closed Q after it was given at
+the latest, and its requests end within D: within Q + D each slot changes hands, or no claim waits. Flows that need no
 slot wait for one of N sequences, which all change hands within D. The patience is counted in rounds, the time that
 taking turns would need, because an engine may be a hundred times slower than another; and it is long, because where
 everybody is overdue nothing but turns is left of fairness (of four keys on 2 slots in simulation, the one with 7
@@ -62,13 +63,14 @@ class Slots:
 
     Attributes:
         slots: distinct adapters in the engine at most.
-        sequences: requests in the engine at most.
+        sequences: in the engine at most, but for the further answers of the request that was admitted last.
         capacity: requests inside, waiting and running, at most.
         base_size: slots that the base takes: 0 or all of them.
         quantum: an adapter keeps its slot for so long at least, seconds.
         patience: after so many rounds of waiting, counters no longer matter.
         inside: requests that wait or run.
         running: requests in the engine.
+        computing: sequences of theirs, one for each answer.
         keys: what keys have been served.
         adapters: what adapters have been served.
     """
@@ -81,6 +83,7 @@ class Slots:
     patience: float = PATIENCE
     inside: int = 0
     running: int = 0
+    computing: int = 0
     keys: Ledger = field(default_factory=Ledger)
     adapters: Ledger = field(default_factory=Ledger)
     _lines: dict[str, Line] = field(default_factory=dict)
@@ -130,13 +133,14 @@ class Slots:
         line, key = self._lines[ticket.digest], self.keys[ticket.asker.key]
         if ticket.admitted:
             self.running -= 1
+            self.computing -= ticket.demand.answers
             line.running -= 1
             self._busy -= 0 if line.running else line.size
             self._mean_seconds += LEARNING * (now - ticket.begun - self._mean_seconds)
             self._mean_tokens += LEARNING * (tokens - self._mean_tokens)
             for account in (key, line.account):
                 account.charge(tokens - ticket.charged)
-                account.learn(max(tokens - ticket.cost, 0))
+                account.learn(max(tokens - ticket.demand.prompt, 0) / ticket.demand.answers)
         else:
             line.remove(ticket)
             self.keys.stop_waiting(key)
@@ -204,7 +208,7 @@ class Slots:
         overdue = now - self.patience * turns
         while True:
             self._close(now, overdue, now - min(self.patience, 1) * turns)
-            line = self._next(overdue) if self.running < self.sequences else None
+            line = self._next(overdue) if self.computing < self.sequences else None
             if line is None:
                 return
             if line.held is None:
@@ -236,10 +240,12 @@ class Slots:
         line.remove(ticket, now)
         self._sort(line)
         self.running += 1
+        self.computing += ticket.demand.answers
         self._busy += 0 if line.running else line.size
         line.running += 1
         key = self.keys[ticket.asker.key]
-        ticket.admitted, ticket.begun, ticket.charged = True, now, ticket.cost + key.answer
+        ticket.admitted, ticket.begun = True, now
+        ticket.charged = ticket.demand.prompt + ticket.demand.answers * key.answer
         self.keys.admit(key, ticket.charged)
         self.adapters.admit(line.account, ticket.charged)
         if ticket is not quiet:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from serve.turns.asker import Asker
+from serve.turns.demand import Demand
 from serve.turns.fairness import Account
 from serve.turns.ranking import Ranking
 
@@ -18,7 +19,7 @@ class Ticket:
         digest: the adapter's, or ``BASE``.
         asker: who asks.
         since: when it came, seconds.
-        cost: tokens of its prompt, an estimate.
+        demand: what it takes of the engine.
         admit: called once, when it may go to the engine; never called from ``enter``.
         admitted: whether it has been.
         begun: when it was admitted, seconds.
@@ -28,7 +29,7 @@ class Ticket:
     digest: str
     asker: Asker
     since: float
-    cost: int
+    demand: Demand
     admit: Callable[[], None]
     admitted: bool = False
     begun: float = 0.0

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGCONT, SIGSTOP, SIGTERM
 
 import httpx
 import openai
@@ -114,3 +114,13 @@ def test_a_registry_that_is_away(branch: Branch) -> None:
     wait_for(lambda: branch.ask("near") == NO * 4)  # the promotion is made up for
     assert branch.ask(unseen) == YES * 4
     assert "registry" not in httpx.get(f"{branch.server.url}/readyz").json()
+
+
+def test_a_registry_that_hangs_does_not_keep_the_server_from_ending(branch: Branch) -> None:
+    assert branch.registry
+    branch.ask("near")  # usage that is to be written
+    branch.registry.send_signal(SIGSTOP)
+    try:
+        assert branch.server.stop(SIGTERM) == 0
+    finally:
+        branch.registry.send_signal(SIGCONT)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from serve.turns.asker import Asker
+from serve.turns.demand import LITTLE, Demand
 from serve.turns.slots import BASE, Slots
 from serve.turns.ticket import Ticket
 
@@ -18,7 +19,7 @@ class Request:
     seconds: float = 1.0
     tokens: int = 100
     weight: float = 1.0
-    cost: int = 0
+    demand: Demand = LITTLE
     patience: float = float("inf")
     came: float = 0.0
     begun: float | None = None
@@ -64,7 +65,7 @@ class World:
         request.came = self.now
         flows = {(other.digest, other.key) for other in self._waiting.values()}
         request.ahead, request.behind = len(flows), (request.digest, request.key) in flows
-        ticket = Ticket(request.digest, Asker(request.key, request.weight), self.now, request.cost, lambda: None)
+        ticket = Ticket(request.digest, Asker(request.key, request.weight), self.now, request.demand, lambda: None)
         ticket.admit = lambda: self._begin(ticket)
         self._waiting[ticket] = request
         self.core.enter(ticket, self.now)
@@ -91,13 +92,15 @@ class World:
         """What holds at every moment."""
         core, running = self.core, [request.digest for request in self._running.values()]
         adapters = set(running) - {BASE} if not core.base_size else set(running)
-        assert len(running) == core.running <= core.sequences
+        answers = [request.demand.answers for request in self._running.values()]
+        assert len(running) == core.running
+        assert sum(answers) == core.computing < core.sequences + max(answers, default=1)
         assert len(adapters) <= (1 if core.base_size and BASE in adapters else core.slots)
         assert core.inside == len(running) + len(self._waiting)
         waiting = {request.digest for request in self._waiting.values()}
         assert set(core.waiting) == waiting
         self.most_lines = max(self.most_lines, len(waiting))
-        if core.running < core.sequences and not (core.base_size and BASE in waiting | adapters):
+        if core.computing < core.sequences and not (core.base_size and BASE in waiting | adapters):
             # Whatever waits cannot compute: every slot is taken, by adapters that go on or hand theirs over to a claim.
             assert not waiting or (len(adapters) == core.slots and waiting - adapters)
             assert BASE not in waiting

@@ -14,6 +14,7 @@ from registry.tally import CANDIDATE, PAIRS
 from registry.version import AdapterVersion
 from serve.release.said import Transcript
 from serve.release.shadow import Copy
+from serve.turns.demand import Demand
 from serve.watching.scrape import Scrape
 from tests.unit.serve.gateway_parts import ask
 from tests.unit.serve.release_parts import (
@@ -166,7 +167,9 @@ def test_a_copy_counts_against_the_candidate_only_once_that_is_asked(
             name, instead = ("_turn", lambda *_: Never()) if case == "no turn" else ("_forward", hangs)
             monkeypatch.setattr(desk.shadow, name, instead)
         document = {"model": MODEL, "messages": []}
-        await desk.shadow._compare(Copy(release, candidate, CHAT, document, Transcript(CHAT, asked=False), 0.0))
+        await desk.shadow._compare(
+            Copy(release, candidate, CHAT, document, Demand(), Transcript(CHAT, asked=False), 0.0)
+        )
         counted = desk.ledger.totals[release.id]
         assert counted[PAIRS]["dropped"] == dropped
         assert (CANDIDATE in counted and counted[CANDIDATE]["errors"]) == failed

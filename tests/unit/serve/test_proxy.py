@@ -74,6 +74,8 @@ def test_a_request_asks_for_so_many_answers() -> None:
     assert asks(prompt=[[1, 2], [3]]).answers == 2
     assert asks(prompt=[1, 2, 3], n="many").answers == 1
     assert asks(prompt=[]).answers == 0
+    assert asks(prompt=[]).demand.answers == 1
+    assert 950 < asks(prompt="x" * 4000, n=3).demand.prompt < 1000
 
 
 @pytest.mark.parametrize("asked", [{"n": 129}, {"prompt": ["x"] * 129}, {"prompt": ["x"] * 65, "best_of": 2}])

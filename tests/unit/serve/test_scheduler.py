@@ -7,6 +7,7 @@ import pytest
 
 from serve.errors import DeadlinePassed
 from serve.turns.asker import Asker
+from serve.turns.demand import Demand
 from serve.turns.scheduler import Scheduler
 from serve.turns.slots import BASE
 
@@ -69,7 +70,7 @@ def test_who_leaves_before_the_engine_has_counted_does_not_compute_for_nothing()
     async def story() -> None:
         scheduler = Scheduler(slots=1, sequences=8, capacity=10, base_alone=False)
         async with await scheduler.acquire("a", Asker("stays")):
-            before = (await scheduler.acquire("a", Asker("leaves"), cost=1000), scheduler.core.keys["leaves"].served)
+            before = (await scheduler.acquire("a", Asker("leaves"), Demand(1000)), scheduler.core.keys["leaves"].served)
             with pytest.raises(asyncio.CancelledError):
                 async with before[0]:
                     raise asyncio.CancelledError

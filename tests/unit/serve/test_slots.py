@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from serve.errors import QueueFull
 from serve.turns.asker import Asker
+from serve.turns.demand import Demand
 from serve.turns.slots import BASE, Slots
 from serve.turns.ticket import Ticket
 from tests.unit.serve.engine_world import Request, World
 
 QUANTUM = 2.0
 LONGEST = 5.0
+MOST_ANSWERS = 3
 
 times = st.floats(0, 30, allow_nan=False)
 adapters = st.one_of(st.just(BASE), st.sampled_from("abcdefgh"))
@@ -25,7 +27,7 @@ requests = st.builds(
     seconds=st.floats(0.01, LONGEST),
     tokens=st.integers(0, 2000),
     weight=st.sampled_from([0.5, 1.0, 4.0]),
-    cost=st.integers(0, 500),
+    demand=st.builds(Demand, st.integers(0, 500), st.integers(1, MOST_ANSWERS)),
     patience=st.one_of(st.just(float("inf")), st.floats(0, 20)),
 )
 arrivals = st.lists(st.tuples(times, requests), max_size=120)
@@ -35,7 +37,7 @@ arrivals = st.lists(st.tuples(times, requests), max_size=120)
 def test_everyone_is_served_within_the_stated_bound(
     arrivals: list[tuple[float, Request]], slots: int, more: int, patience: float, alone: bool
 ) -> None:
-    core = Slots(slots, slots + more, 1000, slots if alone else 0, QUANTUM, patience)
+    core = Slots(slots, MOST_ANSWERS * slots + more, 1000, slots if alone else 0, QUANTUM, patience)
     world = World(core)
     world.run(arrivals)
     assert all(request.gone is not None for _, request in arrivals)
@@ -44,7 +46,7 @@ def test_everyone_is_served_within_the_stated_bound(
         bound = (rounds + request.ahead // slots) * (QUANTUM + LONGEST) + LONGEST
         assert request.begun is not None
         assert request.behind or request.begun - request.came <= bound + 1e-9
-    assert core.inside == core.running == 0
+    assert core.inside == core.running == core.computing == 0
     assert not core.waiting
     assert not len(core.keys)
     assert not len(core.adapters)
@@ -91,9 +93,12 @@ def test_a_flood_from_one_key_takes_no_more_than_its_share(slots: int, adapters_
 
 def test_a_flood_that_comes_first_has_no_advantage_from_what_it_was_charged_too_much() -> None:
     """As ``bench/fairness.py`` does it: everybody comes at once, the flood first, with short answers."""
-    world = World(Slots(2, 36, 1024), lambda done, _: Request(done.digest, done.key, done.seconds, done.tokens, cost=5))
+    short = Demand(prompt=5)
+    world = World(Slots(2, 36, 1024), lambda done, _: Request(done.digest, done.key, 14, 20, demand=short))
     streams = [key for key, count in (("flood", 72), ("one", 12), ("two", 12), ("three", 12)) for _ in range(count)]
-    world.run([(0.001 * n, Request("ab"[n % 2], key, 14, 20, cost=5)) for n, key in enumerate(streams)], until=160)
+    world.run(
+        [(0.001 * n, Request("ab"[n % 2], key, 14, 20, demand=short)) for n, key in enumerate(streams)], until=160
+    )
     served = Counter(done.key for done in world.done if done.gone and done.gone > 20)
     assert jain(list(served.values())) >= 0.95
 
@@ -134,7 +139,7 @@ def test_ever_new_keys_cannot_starve_one_that_has_been_served_much(adapter: str)
 
 def test_a_slot_stays_when_the_claim_to_it_gives_up() -> None:
     core = Slots(1, 2, 10, quantum=0)
-    first, more, claim, last = (Ticket(digest, Asker(), 0, 0, lambda: None) for digest in "aaba")
+    first, more, claim, last = (Ticket(digest, Asker(), 0, Demand(), lambda: None) for digest in "aaba")
     for ticket in (first, more, claim, last):
         core.enter(ticket, 1)
     core.leave(more, 100, 2)
@@ -145,16 +150,28 @@ def test_a_slot_stays_when_the_claim_to_it_gives_up() -> None:
 
 def test_an_answer_counts_before_it_is_complete_and_is_corrected_after() -> None:
     core = Slots(1, 8, 10)
-    stays, ticket = (Ticket("a", Asker(key), 0, 50, lambda: None) for key in ("other", "k"))
+    stays, ticket = (Ticket("a", Asker(key), 0, Demand(50), lambda: None) for key in ("other", "k"))
     core.enter(stays, 0)
     core.enter(ticket, 0)
     before = core.keys["k"].served
     assert ticket.charged > 50
     core.leave(ticket, ticket.charged + 300, 1)
     assert core.keys["k"].served == pytest.approx(before + 300)
-    again = Ticket("a", Asker("k"), 1, 50, lambda: None)
+    again = Ticket("a", Asker("k"), 1, Demand(50), lambda: None)
     core.enter(again, 1)
     assert again.charged > ticket.charged  # longer answers are expected of it now
+
+
+def test_a_request_for_several_answers_takes_as_many_sequences_and_is_charged_for_each() -> None:
+    core = Slots(1, 4, 10)
+    many, behind = (Ticket("a", Asker(), 0, Demand(10, answers), lambda: None) for answers in (6, 1))
+    core.enter(many, 0)
+    core.enter(behind, 0)
+    assert many.admitted
+    assert not behind.admitted
+    core.leave(many, 10 + 6 * 200, 1)
+    assert behind.admitted
+    assert behind.charged < 10 + 200  # what was learnt is the length of one answer
 
 
 def test_many_adapters_on_few_slots_keep_the_batch_full() -> None:
@@ -196,7 +213,7 @@ def test_lines_that_fill_the_batch_make_way_after_a_round_or_for_a_key_served_le
 
 def test_base_requests_need_a_sequence_and_no_slot() -> None:
     core = Slots(1, 2, 10)
-    adapter, base, late = (Ticket(digest, Asker(), 0, 0, lambda: None) for digest in ("a", BASE, BASE))
+    adapter, base, late = (Ticket(digest, Asker(), 0, Demand(), lambda: None) for digest in ("a", BASE, BASE))
     for ticket in (adapter, base, late):
         core.enter(ticket, 0)
     assert adapter.admitted
@@ -211,7 +228,7 @@ def test_a_key_that_fills_the_queue_is_refused_while_others_may_enter() -> None:
     core = Slots(1, 1, 16)
 
     def enter(key: str) -> None:
-        core.enter(Ticket("a", Asker(key), 0, 0, lambda: None), 0)
+        core.enter(Ticket("a", Asker(key), 0, Demand(), lambda: None), 0)
 
     for _ in range(14):
         enter("flood")

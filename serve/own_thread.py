@@ -25,5 +25,5 @@ async def in_own_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
         except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
             future.set_exception(error)
 
-    Thread(target=run, name="pull", daemon=True).start()
+    Thread(target=run, name="own", daemon=True).start()
     return await asyncio.wrap_future(future)
