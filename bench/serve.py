@@ -14,7 +14,7 @@ if not __package__:  # started as a file: its folder's own serve.py would hide t
 if TYPE_CHECKING:
     from bench.part import Bench
 
-PARTS = ("overhead", "oversubscribed", "starved", "swap", "many", "fairness")
+PARTS = ("overhead", "hop", "oversubscribed", "starved", "swap", "many", "fairness")
 """In this order: from ``fairness`` on there are API keys, and who has none is sent away."""
 
 HOME = Path(__file__).resolve().parents[1] / "build" / "bench"
@@ -57,6 +57,7 @@ def main() -> int:
 def _run(part: str, bench: "Bench", figures: dict[str, float | None], file: Path | None) -> bool:
     """Carry out a part and note its figures. Returns whether it went well."""
     from bench.fairness import fairness
+    from bench.hop import hop
     from bench.many import many
     from bench.overhead import overhead
     from bench.oversubscribed import oversubscribed
@@ -66,6 +67,7 @@ def _run(part: str, bench: "Bench", figures: dict[str, float | None], file: Path
 
     run = {
         "overhead": overhead,
+        "hop": hop,
         "oversubscribed": oversubscribed,
         "starved": starved,
         "swap": swap,

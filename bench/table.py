@@ -11,6 +11,8 @@ GOALS: Goals = {
     "throughput_ratio": (">=", 0.95),
     "first_token_ms_median": ("<=", 5.0),
     "first_token_ms_p99": ("<=", 20.0),
+    "hop_ms_median": ("<=", 5.0),
+    "hop_ms_p99": ("<=", 20.0),
     "litellm_throughput_ratio": None,
     "litellm_first_token_ms_median": None,
     "litellm_first_token_ms_p99": None,
