@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from registry.errors import AdaptoryError
+from registry.errors import AdaptoryError, Unavailable
 from registry.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            fail(Unavailable(f"{error.filename or 'The disk'}: {error.strerror}."))
 
     return run
 
@@ -58,13 +62,14 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under a heading, aligned; the widest terminal is assumed where there is none."""
+    """Print rows under a heading, aligned and as they are; the widest terminal is assumed where there is none."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(table)
 
 
@@ -88,7 +93,7 @@ def progress(*, of_bytes: bool = False) -> Iterator["Progress"]:
     )
 
     amount = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (MofNCompleteColumn(),)
-    columns = (TextColumn("{task.description}"), BarColumn(), *amount, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *amount, TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         yield bar

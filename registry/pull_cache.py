@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,10 @@ MARK = 1_000_000_000
 
 Whoever writes to such a file, through whichever of its names, moves the time, and the next pull hashes it again.
 """
+
+PULLING = ".pull-"
+ABANDONED = 24 * 3600.0
+"""Seconds after which a folder of a pull is taken for a killed one's."""
 
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
@@ -60,10 +65,18 @@ class PullCache:
         warm = all(self._has(entry) for entry in files)
         if not warm:
             self._fill(files, fetch)
+        try:
+            self._make(files, target)
+        except FileNotFoundError:  # another pull made room for itself
+            self._fill(files, fetch)
+            self._make(files, target)
+            return False
+        return warm
+
+    def _make(self, files: tuple[FileEntry, ...], target: Path) -> None:
         with folder_made_whole(target) as folder:
             for entry in files:
                 self._lay(entry, folder / entry.path)
-        return warm
 
     def _has(self, entry: FileEntry) -> bool:
         """Whether the content is here, proved now or before."""
@@ -78,12 +91,12 @@ class PullCache:
             if digest_file(file) == entry.digest:  # somebody touched it: it is as it was
                 _seal(file, entry)
                 return True
-        file.unlink()
+        file.unlink(missing_ok=True)
         return False
 
     def _fill(self, files: tuple[FileEntry, ...], fetch: Callable[[Path], None]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".pull-", dir=self.root) as work:
+        with tempfile.TemporaryDirectory(prefix=PULLING, dir=self.root) as work:
             folder = Path(work) / "version"
             fetch(folder)
             self._make_room(sum(entry.size for entry in files))
@@ -97,7 +110,7 @@ class PullCache:
         """Put the content at ``target``: a link to it, or a copy that is proved again.
 
         Raises:
-            Corrupted: the cached file was changed this very moment.
+            Corrupted: the cached file was changed, and is removed.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         if entry.size >= LINKED:
@@ -110,10 +123,18 @@ class PullCache:
                 return
         shutil.copyfile(self._place(entry), target)
         if digest_file(target) != entry.digest:
+            self._place(entry).unlink(missing_ok=True)
             raise Corrupted(f"The cached content {entry.digest[:19]}… of {entry.path} was changed.", "Pull again.")
 
     def _make_room(self, size: int) -> None:
-        """Remove what was linked longest ago (a link moves ctime) until ``size`` bytes more stay within the limit."""
+        """Remove what was linked longest ago (a link moves ctime) until ``size`` bytes more stay within the limit.
+
+        What a killed pull has left goes first.
+        """
+        for folder in self.root.glob(f"{PULLING}*"):
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < time.time() - ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
         kept = sorted((state.st_ctime_ns, state.st_size, file) for file, state in self._files())
         over = size + sum(bytes_ for _, bytes_, _ in kept) - self._limit
         for _, bytes_, file in kept:

@@ -1,7 +1,7 @@
 """``registry history``."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -36,8 +36,8 @@ def history(name: str, alias: str | None, on: str | None, as_json: bool) -> None
     if moment:
         moves = _standing(moves, moment)
         if not moves:
-            called = f"{name}@{alias}" if alias else f"No alias of {name}"
-            raise NotFound(f"{called} named nothing on {on}.", f"registry history {name}")
+            called = f"{name}@{alias} named nothing" if alias else f"No alias of {name} named anything"
+            raise NotFound(f"{called} on {on}.", f"registry history {name}")
     if as_json:
         print_json([move.to_json() for move in moves])
         return
@@ -59,7 +59,16 @@ def _moment(text: str) -> datetime:
     """The first moment after what a person means; a day without a time counts to its end."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment + (timedelta(days=1) if _is_day(text) else timedelta(microseconds=1))
+    except (ValueError, OverflowError):
         raise InvalidInput(f"{shown(text)} is no date.", "Dates look like 2026-11-20 or 2026-11-20T14:30.") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment + (timedelta(days=1) if len(text) == len("2026-11-20") else timedelta(microseconds=1))
+
+
+def _is_day(text: str) -> bool:
+    """Whether it names no time of the day."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from registry.embedded.database import Database
 from registry.embedded.events import announce
 from registry.embedded.seal import prove_whole, sealed
 from registry.embedded.tables import artifacts, versions
-from registry.errors import Conflict
+from registry.errors import Conflict, NotFound
 from registry.files import FileEntry
 from registry.times import now, to_text
 
@@ -65,7 +65,10 @@ class Artifacts:
             connection.execute(insert(artifacts).values(**sealed(row)))
             prove_kept(self._blobs, staged, entries)
             named = select(versions.c.name).where(versions.c.digest == artifact.version_digest).distinct()
-            for name in connection.scalars(named).all():
+            names = connection.scalars(named).all()
+            if not names:
+                raise NotFound(f"The version {artifact.version_digest[:19]}… was deleted meanwhile.")
+            for name in names:
                 payload = {"digest": artifact.version_digest, "form": artifact.form, "quant": artifact.quant}
                 announce(connection, "artifact", name, payload)
         return artifact

@@ -18,6 +18,7 @@ from registry.embedded.retention import unkept
 from registry.embedded.tables import adapters, artifacts, versions
 from registry.embedded.tombstones import deletion_of, deletions_of
 from registry.embedded.versions import find
+from registry.errors import Refused
 from registry.refs import AdapterRef
 from registry.times import now
 
@@ -36,9 +37,11 @@ class Collection:
     one that makes it visible that all its content is there, and keeps again what is not.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, *, apart: bool) -> None:
+        """``apart``: the content lies in a place of its own, which might be another registry's."""
         self._database = database
         self._blobs = blobs
+        self._apart = apart
 
     def run(
         self, *, actor: str, dry_run: bool = False, grace: timedelta = GRACE, fresh: timedelta = FRESH
@@ -50,7 +53,11 @@ class Collection:
             dry_run: change nothing, and say what would be done.
             grace: of what retention rules delete now.
             fresh: content that was kept within this time is left alone.
+
+        Raises:
+            Refused: the content lies apart, and this registry never kept any.
         """
+        self._prove_ours()
         marked = tuple(self._retain(actor, grace, dry_run))
         removed, kept = self._carry_out(actor, dry_run)
         if not dry_run:
@@ -62,6 +69,15 @@ class Collection:
             taken = batch if dry_run else self._remove(batch)
             blobs, size = blobs + len(taken), size + sum(taken.values())
         return Collected(marked=marked, removed=tuple(removed), kept=tuple(kept), blobs=blobs, size=size)
+
+    def _prove_ours(self) -> None:
+        """A mistyped registry becomes an empty one, which names nothing of the content that it was given."""
+        with self._database.read() as connection:
+            if self._apart and connection.scalar(select(adapters.c.name).limit(1)) is None:
+                raise Refused(
+                    "Nothing was ever pushed to this registry, so the content at ADAPTORY_BLOBS is not its own.",
+                    "See that ADAPTORY_REGISTRY names the right one.",
+                )
 
     def _retain(self, actor: str, grace: timedelta, dry_run: bool) -> Iterator[Deletion]:
         """Mark what retention rules do not keep and nothing names."""

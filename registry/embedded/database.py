@@ -60,6 +60,8 @@ class Database:
                 yield connection
         except DataError as error:
             raise InvalidInput(f"The registry's database {self.place} refuses a value: {_reason(error)}.") from error
+        except UnicodeEncodeError as error:
+            raise InvalidInput("The registry keeps text in UTF-8 only, and was given something else.") from error
         except PoolTimeout as error:
             raise Unavailable(f"Too many ask the registry's database {self.place} at once.", "Try again.") from error
         except DBAPIError as error:

@@ -10,6 +10,7 @@ from registry.embedded.audit import record
 from registry.embedded.database import Database
 from registry.embedded.tables import adapters, bases
 from registry.errors import Conflict, NotFound
+from registry.refs import valid_name
 from registry.times import now, to_text
 
 
@@ -24,6 +25,7 @@ class KnownBases:
 
         Raises:
             Conflict: its name is taken by another base or by an adapter, or it is known with other layers.
+            InvalidReference: it is new, and its name is none.
         """
         with self._database.write() as connection:
             self._add(connection, base)
@@ -57,9 +59,10 @@ class KnownBases:
 
     def _add(self, connection: Connection, base: BaseModel) -> None:
         _prove_same(connection, base)
+        if connection.scalar(select(bases.c.name).where(bases.c.fingerprint == base.fingerprint)):
+            return  # under another name perhaps: the first name stays
+        valid_name(base.name)
         known = connection.scalar(select(bases.c.fingerprint).where(bases.c.name == base.name))
-        if known == base.fingerprint:
-            return
         if known is not None:
             raise Conflict(
                 f"The registry knows another base called {base.name} ({known[:19]}…).",
@@ -67,8 +70,6 @@ class KnownBases:
             )
         if connection.scalar(select(adapters.c.name).where(adapters.c.name == base.name)):
             raise Conflict(f"{base.name} is an adapter's name.", "Prepare the base under another name.")
-        if connection.scalar(select(bases.c.name).where(bases.c.fingerprint == base.fingerprint)):
-            return  # the same weights under another name: the first name stays
         connection.execute(
             insert(bases).values(
                 fingerprint=base.fingerprint,

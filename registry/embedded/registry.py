@@ -82,7 +82,7 @@ class EmbeddedRegistry(Registry):
         self.marks = Marks(self._database)
         self.deletions = Deletions(self._database)
         self.retention = Retention(self._database)
-        self.collection = Collection(self._database, self.blobs)
+        self.collection = Collection(self._database, self.blobs, apart=stores.apart)
 
     def opened_by(self, actor: str) -> None:
         """Name who is behind changes that nobody else is named for, in the audit."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from registry.embedded.database import Database
 
@@ -14,7 +14,7 @@ def open_sqlite(file: Path) -> Database:
 
 
 def _engine(file: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 60})
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": 60})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:

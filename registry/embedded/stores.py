@@ -17,10 +17,17 @@ POSTGRES = ("postgresql://", "postgres://")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where rows are, and where bytes are."""
+    """Where rows are, and where bytes are.
+
+    Attributes:
+        database: rows.
+        blobs: bytes.
+        apart: whether the bytes lie in a place of their own, which might be another registry's.
+    """
 
     database: Database
     blobs: BlobStore
+    apart: bool
 
     def close(self) -> None:
         """Give the database's connections back."""
@@ -37,13 +44,13 @@ def open_stores(settings: Settings) -> Stores:
         Unavailable: the database does not answer.
     """
     blobs = open_blobs(settings)
-    return _brought_up(Stores(open_database(settings), blobs))
+    return _brought_up(Stores(open_database(settings), blobs, apart=bool(settings.blobs)))
 
 
 def open_folder(folder: Path) -> Stores:
     """The registry in a folder; an empty folder becomes one."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _brought_up(Stores(open_sqlite(folder / "registry.db"), Blobs(folder / "blobs")))
+    return _brought_up(Stores(open_sqlite(folder / "registry.db"), Blobs(folder / "blobs"), apart=False))
 
 
 def open_database(settings: Settings) -> Database:

@@ -107,9 +107,13 @@ class Verification:
     def _contents(self, on_bytes: Callable[[int], None] | None) -> Iterator[str]:
         for digest, entry in self.blobs().items():
             if self._blobs.size(digest) is None:
-                yield f"{digest[:19]}… ({entry.path}): the content is missing."
-            elif not self._blobs.check(digest, on_bytes):
-                yield f"{digest[:19]}… ({entry.path}): the content was changed on the disk."
+                fault = "the content is missing"
+            elif self._blobs.check(digest, on_bytes):
+                continue
+            else:
+                fault = "the content was changed on the disk"
+            if digest in self.blobs():  # else it was deleted, and collected, since this began
+                yield f"{digest[:19]}… ({entry.path}): {fault}."
 
 
 def named_blobs(connection: Connection) -> dict[str, FileEntry]:

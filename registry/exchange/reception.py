@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from registry.base_model import BaseModel
 from registry.bases import LocalBases
-from registry.errors import Refused
+from registry.errors import InvalidInput, Refused
 from registry.exchange import hub
 from registry.exchange.arrival import Arrival
 from registry.exchange.hub_folder import arrive, claims_of
@@ -62,7 +62,12 @@ class Received:
             if wanted:
                 raise Refused(f"{self.origin} came without a signature.", "Leave --verify out, or export it signed.")
             return []
-        made_by = key_of(self.bundle)
+        try:
+            made_by = key_of(self.bundle)
+        except InvalidInput:
+            if wanted:
+                raise
+            return []  # signed in another way than with a key, or not at all
         known = {key_id(wanted): wanted} if wanted else {}
         known = known or {policy.key: policy.public_key for policy in registry.signing_policies.list()}
         if made_by not in known:

@@ -195,3 +195,15 @@ def test_commands_say_what_to_type_next(pushed: EmbeddedRegistry) -> None:
     assert "deleted by ada" in listed.stdout
     everything = json.loads(run(pushed, "list", "support", "--all", "--json").stdout)
     assert [(one["version"], bool(one.get("removed"))) for one in everything] == [(1, True), (2, False), (3, False)]
+
+
+def test_an_artifact_of_a_version_that_is_gone_is_refused(pushed: EmbeddedRegistry, tmp_path: Path) -> None:
+    version = pushed.versions.get("support:2")
+    pushed.deletions.mark("support:2", actor="ada", grace=AT_ONCE)
+    collect(pushed)
+    (tmp_path / "form").mkdir()
+    (tmp_path / "form" / "model.gguf").write_bytes(b"GGUF")
+    late = Artifact(version_digest=version.digest, form="gguf", quant="q8_0", files=(), recipe={})
+    with pytest.raises(NotFound, match="was deleted meanwhile"):
+        pushed.artifacts.add(late, tmp_path / "form")
+    assert collect(pushed).blobs == 1

@@ -109,7 +109,10 @@ def test_history_tells_what_an_alias_named_on_a_day(pushed: EmbeddedRegistry) ->
     assert then["number"] == 1
     missing = run(pushed, "history", "support@canary", "--on", f"{before:%Y-%m-%d}")
     assert (missing.exit_code, missing.stderr.startswith("Error: support@canary named nothing on")) == (2, True)
-    assert run(pushed, "history", "support@canary", "--on", "yesterday").exit_code == 2
+    for impossible in ("yesterday", "9999-12-31"):
+        assert run(pushed, "history", "support@canary", "--on", impossible).exit_code == 2
+    (then,) = json.loads(run(pushed, "history", "support@canary", "--on", f"{second.moved:%Y%m%d}", "--json").stdout)
+    assert then["number"] == 2
     assert len(json.loads(run(pushed, "history", "support@canary", "--json").stdout)) == 2
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from registry.cli import registry as command
-from registry.errors import Conflict
+from registry.errors import Conflict, Corrupted
 from registry.files import FileEntry
 from registry.known_refs import KnownRefs
 from registry.manifest import LoraConfig, Manifest
@@ -131,3 +131,43 @@ def test_a_pull_works_while_the_registry_is_away(
     unknown = CliRunner().invoke(command, ["pull", "support@prod", "--out", str(tmp_path / "three")])
     assert unknown.exit_code == 1
     assert not (tmp_path / "three").exists()
+
+
+def test_small_content_that_was_changed_in_secret_is_fetched_again(version: AdapterVersion, tmp_path: Path) -> None:
+    cache = PullCache(tmp_path / "cache")
+    cache.pull(version, tmp_path / "one", fetch)
+    (small,) = [file for file in (tmp_path / "cache").glob("??/*") if file.stat().st_size < LINKED]
+    state = small.stat()
+    small.chmod(0o644)
+    small.write_bytes(b"[]")
+    os.utime(small, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(Corrupted, match="was changed"):
+        cache.pull(version, tmp_path / "two", never)
+    assert not cache.pull(version, tmp_path / "two", fetch)
+    assert content(tmp_path / "two") == FILES
+
+
+def test_content_that_another_pull_removes_meanwhile_is_fetched_again(
+    version: AdapterVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PullCache(tmp_path / "cache")
+    cache.pull(version, tmp_path / "one", fetch)
+    has = PullCache._has
+
+    def then_gone(self: PullCache, entry: FileEntry) -> bool:
+        found = has(self, entry)
+        self._place(entry).unlink()
+        return found
+
+    monkeypatch.setattr(PullCache, "_has", then_gone)
+    assert not cache.pull(version, tmp_path / "two", fetch)
+    assert content(tmp_path / "two") == FILES
+
+
+def test_what_a_killed_pull_left_is_removed_after_a_day(version: AdapterVersion, tmp_path: Path) -> None:
+    killed, young = tmp_path / "cache" / ".pull-killed", tmp_path / "cache" / ".pull-young"
+    for folder in (killed, young):
+        (folder / "version").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    PullCache(tmp_path / "cache").pull(version, tmp_path / "one", fetch)
+    assert (killed.exists(), young.exists()) == (False, True)

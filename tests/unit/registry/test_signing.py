@@ -15,6 +15,7 @@ from model_signing import verifying
 from registry.base_model import BaseModel
 from registry.cli import registry as command
 from registry.errors import InvalidInput, NotFound, Refused
+from registry.exchange.reception import Received
 from registry.manifest import Manifest
 from registry.planned import planned
 from registry.signature import SIGNATURE_FILE, Signature
@@ -242,3 +243,13 @@ def test_verify_finds_a_changed_signature_and_a_changed_policy(
         database.execute("update signing_policies set pattern = 'suppor'")
     database.close()
     assert len(registry.verification.run()) == 2
+
+
+def test_a_signature_without_a_key_is_not_kept_and_refused_only_where_one_is_asked_for(
+    registry: Registry, base: BaseModel, make_adapter: MakeAdapter, keys: Path
+) -> None:
+    keyless = json.dumps({"verificationMaterial": {"certificate": {"rawBytes": ""}}})
+    received = Received(folder=make_adapter(), origin="there", base=base, bundle=keyless)
+    assert received.signatures(registry, None) == []
+    with pytest.raises(InvalidInput):
+        received.signatures(registry, keys / "ann.pub")

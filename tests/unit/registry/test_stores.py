@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from registry.base_model import BaseModel
 from registry.embedded.blobs import Blobs
 from registry.embedded.registry import EmbeddedRegistry
 from registry.embedded.s3_blobs import PART, S3Blobs
@@ -14,6 +16,7 @@ from registry.embedded.sqlite import open_sqlite
 from registry.embedded.stores import open_stores
 from registry.errors import Corrupted, InvalidInput, Refused, Unavailable
 from registry.settings import S3Access, Settings
+from tests.unit.registry.conftest import MakeAdapter
 
 PASSWORD = "hunter2"
 
@@ -125,3 +128,24 @@ def test_who_stops_reading_a_bucket_waits_for_nothing(tmp_path: Path, monkeypatc
     pieces.close()  # type: ignore[attr-defined]  # it is a generator
     assert not ended.is_set()
     stopped.set()
+
+
+def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "what?a=b" / "50%"
+    EmbeddedRegistry(folder).close()
+    assert (folder / "registry.db").is_file()
+
+
+def test_a_mistyped_registry_does_not_collect_the_content_of_the_right_one(
+    tmp_path: Path, base: BaseModel, make_adapter: MakeAdapter
+) -> None:
+    at_once, shared = timedelta(0), {"ADAPTORY_BLOBS": str(tmp_path / "blobs")}
+    right = EmbeddedRegistry(open_stores(settings(tmp_path, ADAPTORY_REGISTRY=str(tmp_path / "prod"), **shared)))
+    right.versions.push(make_adapter(1), "support", actor="ada", base=base)
+    mistyped = EmbeddedRegistry(open_stores(settings(tmp_path, ADAPTORY_REGISTRY=str(tmp_path / "prdo"), **shared)))
+    with pytest.raises(Refused, match="Nothing was ever pushed"):
+        mistyped.collection.run(actor="gc", fresh=at_once)
+    mistyped.close()
+    assert right.collection.run(actor="gc", fresh=at_once).blobs == 0
+    assert right.verification.run() == []
+    right.close()

@@ -1,9 +1,11 @@
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from registry.base_model import BaseModel
+from registry.embedded.registry import EmbeddedRegistry
 from registry.store import Registry
 from tests.unit.registry.conftest import MakeAdapter
 
@@ -54,3 +56,19 @@ def test_every_flipped_byte_and_missing_blob_is_found(filled: Registry, tmp_path
         blob.write_bytes(kept)
     blobs[0].unlink()
     assert ["missing" in line for line in filled.verification.run()] == [True]
+
+
+def test_what_is_collected_while_it_is_verified_is_not_missing(
+    filled: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, size = timedelta(0), filled.blobs.size
+
+    def late(digest: str) -> int | None:
+        if not filled.deletions.list():
+            filled.deletions.mark("support:2", actor="ada", grace=at_once)
+            filled.collection.run(actor="gc", fresh=at_once)
+        return size(digest)
+
+    monkeypatch.setattr(filled.blobs, "size", late)
+    assert filled.verification.run() == []
+    assert [version.number for version in filled.versions.list("support")] == [1]

@@ -103,6 +103,18 @@ def test_names_of_bases_and_adapters_never_meet(registry: Registry, base: BaseMo
     registry.versions.push(make_adapter(), "support", actor="ada", base=base)
     with pytest.raises(Conflict, match="is an adapter's name"):
         registry.bases.add(replace(base, name="support", quantization="other"))
+    with pytest.raises(InvalidReference):
+        registry.bases.add(replace(base, name="../Evil Name", quantization="other"))
+
+
+def test_a_base_that_is_known_may_come_under_any_name(
+    registry: Registry, base: BaseModel, make_adapter: MakeAdapter
+) -> None:
+    registry.bases.add(base)
+    registry.bases.add(replace(base, name="other", quantization="other"))
+    pushed = registry.versions.push(make_adapter(), "support", actor="ada", base=replace(base, name="other")).version
+    assert pushed.number == 1
+    assert [known.name for known in registry.bases.list()] == ["other", base.name]
 
 
 def test_a_digest_that_fits_two_versions_is_refused(
