@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from registry.files import FileEntry
+from registry.finite import prove_finite
 from registry.times import from_text, to_text
 
 
@@ -29,6 +30,9 @@ class Artifact:
     recipe: dict[str, Any]
     drift: dict[str, float] = field(default_factory=dict)
     created: datetime | None = None
+
+    def __post_init__(self) -> None:
+        prove_finite("A drift", *self.drift.values())
 
     @property
     def size(self) -> int:

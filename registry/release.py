@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from registry.errors import InvalidInput
+from registry.finite import prove_finite
 from registry.times import from_text, now, to_text
 
 CANARY, SHADOW, WATCH = "canary", "shadow", "watch"
@@ -18,6 +19,7 @@ RUNNING, PROMOTED, STOPPED, ROLLED_BACK = "running", "promoted", "stopped", "rol
 PROMOTE, STOP = "promote", "stop"
 MOST_TEXTS = 100
 FEWEST_REQUESTS = 10
+LONGEST_SECONDS = 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,10 @@ class ReleaseLimits:
     format_drift: float = 0.1
     logprob_drift: float = 0.5
     min_requests: int = 50
+
+    def __post_init__(self) -> None:
+        bounds = (self.error_rate, self.latency_ratio, self.format_drift, self.logprob_drift)
+        prove_finite("A release's limit", *bounds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,9 @@ class Plan:
         self._prove(self.kind in {CANARY, SHADOW, WATCH}, f"A release is a {CANARY}, a {SHADOW} or a {WATCH}.")
         self._prove(0 <= self.weight <= 1, "A weight is a share, 0% to 100%.")
         self._prove(self.then in {PROMOTE, STOP}, f"What follows is {PROMOTE} or {STOP}.")
-        self._prove(self.seconds is None or self.seconds > 0, "A release takes some time.")
+        self._prove(
+            self.seconds is None or 0 < self.seconds <= LONGEST_SECONDS, "A release takes some time, a year at most."
+        )
         self._prove(self.limits.min_requests >= FEWEST_REQUESTS, f"A judge needs {FEWEST_REQUESTS} requests at least.")
         self._prove(0 <= self.keep_texts <= MOST_TEXTS, f"At most {MOST_TEXTS} texts are kept.")
 

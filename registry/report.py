@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from registry.finite import prove_finite
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -11,6 +13,9 @@ class Score:
     mean: float
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        prove_finite("A score", self.mean, self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from registry.api_key import ApiKey, Limits, NewKey, hash_token, new_token, vali
 from registry.embedded.database import Database
 from registry.embedded.events import announce
 from registry.embedded.tables import keys
-from registry.errors import Conflict, NotFound
+from registry.errors import Conflict, InvalidInput, NotFound
 from registry.refs import shown
 from registry.times import now, to_text
 
@@ -36,10 +36,14 @@ class Keys:
         """Make a key; what is returned holds the only copy of its token.
 
         Raises:
-            InvalidInput: a name, scope or pattern that cannot be.
+            InvalidInput: a name, scope or pattern that cannot be, or patterns for an admin.
             Conflict: a key of this name works already.
         """
         created = now()
+        if "admin" in scopes and adapters:
+            raise InvalidInput(
+                "A key with the scope admin can make others, so it is for every adapter.", "Leave out --adapter."
+            )
         id_, token = new_token()
         key = ApiKey(
             id=id_,

@@ -55,9 +55,8 @@ class Collection:
             fresh: content that was kept within this time is left alone.
 
         Raises:
-            Refused: the content lies apart, and this registry never kept any.
+            Refused: there is content apart that nothing names, and nothing was ever pushed to this registry.
         """
-        self._prove_ours()
         marked = tuple(self._retain(actor, grace, dry_run))
         removed, kept = self._carry_out(actor, dry_run)
         if not dry_run:
@@ -66,6 +65,7 @@ class Collection:
         going = {(one.name, one.number) for one in removed}
         blobs, size = 0, 0
         for batch in _batches(self._candidates(now() - fresh, going)):
+            self._prove_ours()
             taken = batch if dry_run else self._remove(batch)
             blobs, size = blobs + len(taken), size + sum(taken.values())
         return Collected(marked=marked, removed=tuple(removed), kept=tuple(kept), blobs=blobs, size=size)

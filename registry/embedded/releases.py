@@ -5,7 +5,7 @@ that there is one decision however many servers there are, and each of them hear
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -111,12 +111,15 @@ class Releases:
         with self._database.read() as connection:
             return _only(rows.load(connection, releases.c.id == id), id)
 
-    def list(self, name: str | None = None, *, running: bool = False) -> Sequence[Release]:
-        """Releases of one adapter, or of all, oldest first; the last SHOWN, or all those that run."""
+    def list(
+        self, name: str | None = None, *, running: bool = False, may_see: Callable[[str], bool] = lambda _: True
+    ) -> Sequence[Release]:
+        """Releases of one adapter, or of all, that may be seen, oldest first; the last SHOWN, or all those that run."""
         conditions = [releases.c.name == name] if name is not None else []
         conditions += [releases.c.state == RUNNING] if running else []
         with self._database.read() as connection:
-            return rows.load(connection, *conditions)[-SHOWN:]
+            found = [release for release in rows.load(connection, *conditions) if may_see(release.name)]
+        return found if running else found[-SHOWN:]
 
     def weigh(self, name: str, alias: str, weight: float, *, actor: str) -> Release:
         """Change the candidate's share of the requests.

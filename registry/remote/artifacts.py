@@ -30,7 +30,7 @@ class Artifacts:
             "drift": artifact.drift,
             "files": entries,
         }
-        kept: Artifact = self._connection.ask(Artifact, "POST", "/artifacts", json=document)
+        kept: Artifact = self._connection.ask(Artifact, "POST", "/artifacts", json=document, patient=True)
         return kept
 
     def list(self, version_digest: str) -> Sequence[Artifact]:

@@ -15,8 +15,12 @@ from registry.errors import AdaptoryError, InvalidInput, NotFound, Unavailable
 T = TypeVar("T")
 
 TYPE = "urn:adaptory:error:"
-SECONDS = httpx.Timeout(60.0, connect=10.0, read=300.0)
-"""Of silence. Reading waits longest: a server proves every value of an adapter before it answers a push."""
+SECONDS = httpx.Timeout(30.0, connect=10.0)
+"""Of silence."""
+
+PATIENT = httpx.Timeout(60.0, connect=10.0, read=1800.0)
+"""Of silence where a server answers after long work: it proves every value of an adapter, hashes what was sent, brings
+an artifact of many GB to its blob store, collects garbage."""
 
 
 class Connection:
@@ -37,9 +41,9 @@ class Connection:
             parsed = httpx.URL()
         if not parsed.host or parsed.userinfo:  # a password would stand in every error
             raise InvalidInput("ADAPTORY_REGISTRY is no URL of a server.", "Write https://HOST:PORT.")
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS, follow_redirects=True)
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS)
 
-    def ask(self, kind: Any, method: str, path: str, *parts: str, **options: Any) -> Any:
+    def ask(self, kind: Any, method: str, path: str, *parts: str, patient: bool = False, **options: Any) -> Any:
         """Send a request and read the answer.
 
         Args:
@@ -47,6 +51,7 @@ class Connection:
             method: HTTP's.
             path: with ``{}`` for each of ``parts``, which are quoted.
             parts: names, references, digests.
+            patient: wait for as long as PATIENT says.
             options: of ``httpx.Client.request``; ``json`` may be anything that pydantic can write.
 
         Raises:
@@ -56,8 +61,13 @@ class Connection:
         if "json" in options:
             options["content"] = _any().dump_json(options.pop("json"))
             options["headers"] = {"content-type": "application/json", **options.get("headers", {})}
+        # Followed, anything but a GET would become one (RFC 9110, 15.4), and do nothing.
+        options |= {"follow_redirects": method == "GET", "timeout": PATIENT if patient else SECONDS}
         with self._answering():
             response = self._client.request(method, _filled(path, parts), **options)
+        if response.next_request:
+            moved = response.next_request.url.copy_with(path="/", query=None, fragment=None)
+            raise Unavailable(f"The registry at {self.url} redirects to {moved}.", "Set ADAPTORY_REGISTRY to it.")
         _raise_problem(response)
         if kind is None:
             return None
@@ -75,7 +85,9 @@ class Connection:
         ``silence`` is how many seconds without a byte are taken for a cut, instead of those of SECONDS.
         """
         timeout = SECONDS if silence is None else httpx.Timeout(silence)
-        asked = self._client.stream("GET", _filled(path, parts), headers=headers, params=params, timeout=timeout)
+        asked = self._client.stream(
+            "GET", _filled(path, parts), headers=headers, params=params, timeout=timeout, follow_redirects=True
+        )
         with self._answering(), asked as response:
             if response.is_error:
                 response.read()

@@ -124,7 +124,9 @@ class Collection:
 
     def run(self, *, actor: str, dry_run: bool = False) -> Collected:  # noqa: ARG002 - the key's
         """Apply retention rules, carry out deletions that are due, remove content that nothing names."""
-        collected: Collected = self._connection.ask(Collected, "POST", "/collection", json={"dry_run": dry_run})
+        collected: Collected = self._connection.ask(
+            Collected, "POST", "/collection", json={"dry_run": dry_run}, patient=True
+        )
         return collected
 
 

@@ -14,6 +14,11 @@ from registry.rooms import OnBytes
 ATTEMPTS = 5
 """In a row without a byte of progress; between them 0.25, 0.5, 1 and 2 seconds."""
 
+HELD_SECONDS = 75.0
+"""So long a server may take to notice that the connection on which this content was sent is gone: it waits for 60."""
+
+HELD_PAUSE = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
@@ -61,25 +66,27 @@ class _Upload:
 
     def run(self, arrived: _Arrived) -> None:
         """Send what has not arrived, and again from wherever a cut has left it."""
-        failures = 0
+        failures, held_until = 0, time.monotonic() + HELD_SECONDS
         self._tell(arrived.offset)
         while not arrived.whole:
             try:
                 arrived = self._send(arrived.offset)
-            except (Unavailable, Conflict):
+            except (Unavailable, Conflict) as error:
                 failures += 1
-                if failures == ATTEMPTS:
+                held = isinstance(error, Conflict) and time.monotonic() < held_until
+                if failures >= ATTEMPTS and not held:
                     raise
-                time.sleep(0.125 * 2**failures)
+                time.sleep(min(0.125 * 2**failures, HELD_PAUSE))
                 before, arrived = arrived, self._arrived(arrived)
-                failures = 0 if arrived.offset > before.offset else failures
+                if arrived.offset > before.offset:
+                    failures, held_until = 0, time.monotonic() + HELD_SECONDS
 
     def _send(self, offset: int) -> _Arrived:
         size = self._entry.size
         headers = {"upload-offset": str(offset), "upload-length": str(size), "content-length": str(size - offset)}
         digest, pieces = self._entry.digest, self._pieces(offset)
         arrived: _Arrived = self._connection.ask(
-            _Arrived, "PATCH", "/uploads/{}", digest, headers=headers, content=pieces
+            _Arrived, "PATCH", "/uploads/{}", digest, headers=headers, content=pieces, patient=True
         )
         return arrived
 

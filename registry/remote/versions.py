@@ -46,7 +46,7 @@ class Versions:
         entries = [FileEntry.of(folder, file) for file in files]
         send_missing(self._connection, folder, {"name": name}, entries, on_bytes)
         document = {"name": name, "note": note, "base": base, "files": entries, "signatures": signatures}
-        pushed: Push = self._connection.ask(Push, "POST", "/versions", json=document)
+        pushed: Push = self._connection.ask(Push, "POST", "/versions", json=document, patient=True)
         return pushed
 
     def get(self, ref: AdapterRef | str) -> AdapterVersion:

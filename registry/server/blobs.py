@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from registry.embedded.registry import EmbeddedRegistry
-from registry.errors import InvalidInput, NotFound
+from registry.errors import Corrupted, InvalidInput, NotFound
 from registry.server.callers import Caller, Kept, Reader
 from registry.server.fields import FullDigest
 
@@ -44,6 +44,9 @@ def content(
         return Response(status_code=304, headers=tag)
     if request.app.state.redirects and (url := registry.blobs.url(digest, URL_SECONDS)):
         return RedirectResponse(url, 307)
+    kept = registry.blobs.size(digest)
+    if kept is not None and kept != size:  # reading says what is missing
+        raise Corrupted(f"The content {digest[:19]}… is not whole in the registry.", "registry verify")
     start, stop = _range(range_, size)
     headers = tag | {"content-length": str(stop - start), "x-content-type-options": "nosniff"}
     if range_:

@@ -1,5 +1,7 @@
 """Callers: who asks, known by their key before a byte of the body is read, and what they may."""
 
+import asyncio
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +19,8 @@ from registry.errors import AdaptoryError, NotFound, Refused
 from registry.server.errors import KeyRefused, ScopeMissing
 from registry.server.problems import problem
 from registry.times import now
+
+log = logging.getLogger(__name__)
 
 OPEN = frozenset({"/healthz", "/openapi.json", "/docs"})
 """Paths that need no key: whether the server lives, and what it can be asked."""
@@ -84,6 +88,7 @@ class Doorkeeper:
         self._app = app
         self._keys_required = keys_required
         self._noted: dict[str, datetime] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -95,6 +100,8 @@ class Doorkeeper:
         except AdaptoryError as error:
             await problem(error)(scope, receive, send)
             return
+        if caller.key:
+            self._note(scope, caller.key)
         scope.setdefault("state", {})["caller"] = caller
         with acting(caller.actor, caller.id):
             await self._app(scope, receive, send)
@@ -110,12 +117,27 @@ class Doorkeeper:
             raise KeyRefused("The registry does not know this API key.", "registry key create NAME makes one.")
         if key.revoked:
             raise KeyRefused(f"The API key {key.id} was revoked.", "registry key create NAME makes another.")
-        if key.expired(at := now()):
+        if key.expired(now()):
             raise KeyRefused(f"The API key {key.id} has expired.", "registry key create NAME makes another.")
-        if key.id not in self._noted or at - self._noted[key.id] > NOTED_EVERY:
-            self._noted[key.id] = at
-            registry.usage.add([], {key.id: at})
         return Caller(key)
+
+    def _note(self, scope: Scope, key: ApiKey) -> None:
+        """Have it written that the key was used, which no request waits for or fails with."""
+        at = now()
+        if key.id in self._noted and at - self._noted[key.id] <= NOTED_EVERY:
+            return
+        self._noted[key.id] = at
+        registry: EmbeddedRegistry = scope["app"].state.registry
+        task = asyncio.create_task(asyncio.to_thread(_write_use, registry, key.id, at))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+
+def _write_use(registry: EmbeddedRegistry, key: str, at: datetime) -> None:
+    try:
+        registry.usage.add([], {key: at})
+    except AdaptoryError as error:
+        log.warning("That the key %s was used is not written: %s", key, error)
 
 
 def _token(scope: Scope) -> bytes | None:

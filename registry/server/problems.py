@@ -16,6 +16,10 @@ MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:adaptory:error:"
 
 
+HANG_UP = {"connection": "close"}
+"""Where the rest of a body is not wanted: on an open connection it would be sent all the same, GB of it perhaps."""
+
+
 class Problem(BaseModel):
     """What went wrong.
 
@@ -45,7 +49,9 @@ def problem(error: AdaptoryError, status: int | None = None) -> JSONResponse:
     kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     status = status or error.http_status
     content = Problem(type=TYPE + kind, title=kind, status=status, detail=error.message, hint=error.hint)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    if status == 413:
+        headers |= HANG_UP
     return JSONResponse(content.model_dump(), status, headers, MEDIA_TYPE)
 
 
@@ -53,8 +59,11 @@ def report_problems(app: FastAPI) -> None:
     """Let an application answer every error with a problem."""
 
     @app.exception_handler(AdaptoryError)
-    async def known(_request: Request, error: AdaptoryError) -> JSONResponse:
-        return problem(error)
+    async def known(request: Request, error: AdaptoryError) -> JSONResponse:
+        response = problem(error)
+        if request.method == "PATCH":
+            response.headers.update(HANG_UP)
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

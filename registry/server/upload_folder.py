@@ -1,5 +1,6 @@
 """UploadFolder: content on its way in, as far as it has come."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from registry.embedded.staging import copy_file
 from registry.errors import Conflict, InvalidInput
 from registry.files import FileEntry
 from registry.server.errors import TooLarge
+
+log = logging.getLogger(__name__)
 
 MOST_FILES = 1000
 """Uploads of one key at once."""
@@ -121,6 +124,8 @@ class UploadFolder:
                     file.unlink()
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                log.warning("An upload that nobody goes on with stays: %s", error)
 
     def _complete(self, owner: str, content: Content) -> None:
         part = self._part(owner, content)

@@ -31,6 +31,7 @@ def test_pushes_keep_what_they_need_while_collections_run(
 ) -> None:
     """The collector spares nothing for being fresh, so it meets every push between its content and its version."""
     registry = opened.registry(settings)
+    registry.versions.push(make_adapter(1000), "first", actor="ada", base=base)
     folders = [[make_adapter(10 * pusher + push) for push in range(PUSHES)] for pusher in range(PUSHERS)]
     done = threading.Event()
 
@@ -66,9 +67,16 @@ def test_pushes_keep_what_they_need_while_collections_run(
 
 
 def test_a_collection_that_lost_its_lock_removes_nothing_more(
-    scaled: Settings, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scaled: Settings,
+    opened: Opened,
+    base: BaseModel,
+    make_adapter: MakeAdapter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry = opened.registry(scaled)
+    registry.versions.push(make_adapter(), "support", actor="ada", base=base)
+    mine = len(list(registry.blobs.digests()))
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
         with registry.blobs.stage() as staged:
@@ -86,4 +94,4 @@ def test_a_collection_that_lost_its_lock_removes_nothing_more(
     monkeypatch.setattr(registry.blobs, "remove", remove_and_cut)
     with pytest.raises(Unavailable, match="does not answer"):
         registry.collection.run(actor="gc", fresh=AT_ONCE)
-    assert len(list(registry.blobs.digests())) == 2
+    assert len(list(registry.blobs.digests())) == mine + 2
