@@ -1,4 +1,4 @@
-"""Find the fastest launches of vLLM's LoRA kernels on this GPU, and write it in the form that vLLM reads.
+"""Find the fastest launches of vLLM's LoRA kernels on this GPU, and write them in the form that vLLM reads.
 
 ``python -m bench.tune_lora OUT`` tries launches (tile sizes, splits, warps, stages) of ``lora_shrink`` and
 ``lora_expand`` for the linear layers of a Llama 3.1 8B and each number of tokens in a step, proves that the fastest

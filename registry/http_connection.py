@@ -65,13 +65,21 @@ class HttpConnection(HttpToolsProtocol):
 
     def _wait_for_head(self) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, "The head of the request took too long.")
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _too_late(self) -> None:
+        if self._in_head:
+            self._refuse("The head of the request took too long.")
+        else:
+            self.transport.close()  # nothing was asked: an answer would be taken for that to the next request
+
     def _refuse(self, why: str) -> None:
-        if not self.transport.is_closing():
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # in the midst of an answer
+        elif not self.transport.is_closing():
             self.send_400_response(why)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.artifact import Artifact
 from registry.files import FileEntry
-from registry.remote.connection import Connection
+from registry.remote.connection import MOVING, Connection
 from registry.remote.download import pull_files
 from registry.remote.upload import send_missing
 from registry.rooms import OnBytes
@@ -30,7 +30,7 @@ class Artifacts:
             "drift": artifact.drift,
             "files": entries,
         }
-        kept: Artifact = self._connection.ask(Artifact, "POST", "/artifacts", json=document, patient=True)
+        kept: Artifact = self._connection.ask(Artifact, "POST", "/artifacts", json=document, silence=MOVING)
         return kept
 
     def list(self, version_digest: str) -> Sequence[Artifact]:

@@ -18,9 +18,11 @@ TYPE = "urn:adaptory:error:"
 SECONDS = httpx.Timeout(30.0, connect=10.0)
 """Of silence."""
 
-PATIENT = httpx.Timeout(60.0, connect=10.0, read=1800.0)
-"""Of silence where a server answers after long work: it proves every value of an adapter, hashes what was sent, brings
-an artifact of many GB to its blob store, collects garbage."""
+PROVING = 300.0
+"""Seconds of silence where a server proves every value of an adapter, or hashes what was sent, before it answers."""
+
+MOVING = 1800.0
+"""The same where it brings an artifact of many GB to its blob store, or collects garbage there."""
 
 
 class Connection:
@@ -43,7 +45,7 @@ class Connection:
             raise InvalidInput("ADAPTORY_REGISTRY is no URL of a server.", "Write https://HOST:PORT.")
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS)
 
-    def ask(self, kind: Any, method: str, path: str, *parts: str, patient: bool = False, **options: Any) -> Any:
+    def ask(self, kind: Any, method: str, path: str, *parts: str, silence: float | None = None, **options: Any) -> Any:
         """Send a request and read the answer.
 
         Args:
@@ -51,7 +53,7 @@ class Connection:
             method: HTTP's.
             path: with ``{}`` for each of ``parts``, which are quoted.
             parts: names, references, digests.
-            patient: wait for as long as PATIENT says.
+            silence: as for ``stream``.
             options: of ``httpx.Client.request``; ``json`` may be anything that pydantic can write.
 
         Raises:
@@ -62,7 +64,7 @@ class Connection:
             options["content"] = _any().dump_json(options.pop("json"))
             options["headers"] = {"content-type": "application/json", **options.get("headers", {})}
         # Followed, anything but a GET would become one (RFC 9110, 15.4), and do nothing.
-        options |= {"follow_redirects": method == "GET", "timeout": PATIENT if patient else SECONDS}
+        options |= {"follow_redirects": method == "GET", "timeout": _timeout(silence)}
         with self._answering():
             response = self._client.request(method, _filled(path, parts), **options)
         if response.next_request:
@@ -84,9 +86,13 @@ class Connection:
 
         ``silence`` is how many seconds without a byte are taken for a cut, instead of those of SECONDS.
         """
-        timeout = SECONDS if silence is None else httpx.Timeout(silence)
         asked = self._client.stream(
-            "GET", _filled(path, parts), headers=headers, params=params, timeout=timeout, follow_redirects=True
+            "GET",
+            _filled(path, parts),
+            headers=headers,
+            params=params,
+            timeout=_timeout(silence),
+            follow_redirects=True,
         )
         with self._answering(), asked as response:
             if response.is_error:
@@ -109,6 +115,10 @@ class Connection:
             ) from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise Unavailable(f"The registry at {self.url} leads nowhere ({error}).") from error
+
+
+def _timeout(silence: float | None) -> httpx.Timeout:
+    return SECONDS if silence is None else httpx.Timeout(30.0, connect=10.0, read=silence)
 
 
 def _filled(path: str, parts: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from registry.collected import Collected
 from registry.deletion import GRACE, Deletion
 from registry.deprecation import Deprecation
 from registry.refs import AdapterRef
-from registry.remote.connection import Connection
+from registry.remote.connection import MOVING, Connection
 from registry.retention import RetentionRule
 from registry.version import AdapterVersion
 
@@ -125,7 +125,7 @@ class Collection:
     def run(self, *, actor: str, dry_run: bool = False) -> Collected:  # noqa: ARG002 - the key's
         """Apply retention rules, carry out deletions that are due, remove content that nothing names."""
         collected: Collected = self._connection.ask(
-            Collected, "POST", "/collection", json={"dry_run": dry_run}, patient=True
+            Collected, "POST", "/collection", json={"dry_run": dry_run}, silence=MOVING
         )
         return collected
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from registry.canonical import CHUNK
 from registry.errors import Conflict, Unavailable
 from registry.files import FileEntry
-from registry.remote.connection import Connection
+from registry.remote.connection import PROVING, Connection
 from registry.rooms import OnBytes
 
 ATTEMPTS = 5
@@ -86,7 +86,7 @@ class _Upload:
         headers = {"upload-offset": str(offset), "upload-length": str(size), "content-length": str(size - offset)}
         digest, pieces = self._entry.digest, self._pieces(offset)
         arrived: _Arrived = self._connection.ask(
-            _Arrived, "PATCH", "/uploads/{}", digest, headers=headers, content=pieces, patient=True
+            _Arrived, "PATCH", "/uploads/{}", digest, headers=headers, content=pieces, silence=PROVING
         )
         return arrived
 

@@ -8,7 +8,7 @@ from registry.base_model import BaseModel
 from registry.errors import Corrupted
 from registry.files import FileEntry
 from registry.refs import AdapterRef, valid_name
-from registry.remote.connection import Connection
+from registry.remote.connection import PROVING, Connection
 from registry.remote.download import pull_files
 from registry.remote.upload import send_missing
 from registry.rooms import OnBytes
@@ -46,7 +46,7 @@ class Versions:
         entries = [FileEntry.of(folder, file) for file in files]
         send_missing(self._connection, folder, {"name": name}, entries, on_bytes)
         document = {"name": name, "note": note, "base": base, "files": entries, "signatures": signatures}
-        pushed: Push = self._connection.ask(Push, "POST", "/versions", json=document, patient=True)
+        pushed: Push = self._connection.ask(Push, "POST", "/versions", json=document, silence=PROVING)
         return pushed
 
     def get(self, ref: AdapterRef | str) -> AdapterVersion:

@@ -24,7 +24,7 @@ MAX_REPORT = 32 << 20
 """Bytes of what grows with the work done. An evals report of 10,000 items takes about 10 MiB."""
 
 MAX_PARTS = 2_000_000
-"""Lists, objects and commas of one body, 70 bytes each once it is read. A report of 10,000 items has a tenth of it."""
+"""Lists, objects and commas of one body, 70 bytes each once it is read; a report of 10,000 addresses has a quarter."""
 
 MAX_ASKED = 64 << 10
 """Bytes from a caller who may change nothing."""

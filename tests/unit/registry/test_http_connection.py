@@ -60,6 +60,10 @@ def test_a_connection_that_says_nothing_is_closed(tmp_path: Path, monkeypatch: p
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname or "", address.port or 0)) as client:
             client.settimeout(20)
+            assert client.recv(12) == b""
+        with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+            client.settimeout(20)
+            client.sendall(b"GET / HT")
             assert client.recv(12) == b"HTTP/1.1 400"
         with httpx.Client(base_url=server.url) as kept:
             for _ in range(3):
