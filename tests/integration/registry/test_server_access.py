@@ -18,6 +18,7 @@ from registry.errors import Conflict, NotFound, Refused
 from registry.event import Event
 from registry.remote.registry import RemoteRegistry
 from registry.server.callers import OPEN
+from tests.integration.store_servers import wait_for
 from tests.unit.registry.conftest import MakeAdapter
 from tests.unit.registry.served import Served, served
 
@@ -169,7 +170,11 @@ def test_a_key_is_refused_from_the_moment_that_it_is_revoked(server: Served, emb
     key = embedded.keys.create("ci", actor="ada", scopes=("read",))
     remote = RemoteRegistry(server.url, key.token)
     assert remote.versions.list() == []
-    assert embedded.keys.list()[0].last_used
+
+    def used() -> None:
+        assert embedded.keys.list()[0].last_used
+
+    wait_for(used, AssertionError)  # it is noted beside the request
     embedded.keys.revoke("ci")
     with pytest.raises(Refused, match=f"{key.key.id} was revoked"):
         remote.versions.list()
